@@ -1,0 +1,203 @@
+"""Typed settings; the only reader of the environment and of `.env`.
+
+Imported by entry points, resources and factories, never by rules. Nothing is read at import.
+`.env.example` is generated from these models: `growth config example`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from growth_pipeline.core.errors import ConfigurationError
+
+PLACEHOLDERS = ("changeme", "change_me", "your_", "xxx", "<", "example", "replace")
+STRIPE_API_VERSION = "2026-10-28.endive"
+
+
+def _refuse_placeholder(value: SecretStr | None) -> SecretStr | None:
+    if value is None or not value.get_secret_value().strip():
+        return None
+    text = value.get_secret_value().lower()
+    if any(text.startswith(word) or text.endswith(word) for word in PLACEHOLDERS):
+        raise ValueError("is a placeholder")
+    return value
+
+
+class StripeSettings(BaseModel):
+    """Where Stripe is and with which key it is read. The pipeline only reads from Stripe."""
+
+    api_key: SecretStr | None = Field(
+        None, description="Restricted key with read rights (rk_live_..., rk_test_...)."
+    )
+    webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(
+        default_factory=list,
+        description="Signing secrets of the webhook endpoint, separated by commas; two while rolling.",
+    )
+    account_id: str = Field(
+        "self", description="Name of the account the key belongs to; the first part of every key."
+    )
+    api_base: str = Field("https://api.stripe.com", description="Base URL of Stripe's API.")
+    api_version: str = Field(
+        STRIPE_API_VERSION, description="API version pinned on requests and on the webhook endpoint."
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="Requests a second for the whole account; empty: 80 live, 20 test mode."
+    )
+    endpoint_requests_per_second: float = Field(
+        20, gt=0, description="Requests a second for one endpoint; Stripe allows 25."
+    )
+    timeout_seconds: float = Field(30, gt=0, description="Time-out of one request.")
+    retry_seconds: float = Field(
+        120, ge=0, description="How long one request is retried before its source is incomplete."
+    )
+    webhook_tolerance_seconds: int = Field(
+        300, gt=0, description="How far a webhook's timestamp may be off, in both directions."
+    )
+
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        return _refuse_placeholder(value)
+
+    @property
+    def livemode(self) -> bool:
+        """Mode of the key, read from its prefix. A missing key counts as test mode."""
+        key = self.api_key.get_secret_value() if self.api_key else ""
+        return key.startswith(("rk_live_", "sk_live_"))
+
+    @property
+    def account_requests_per_second(self) -> float:
+        """Requests a second for the account: the setting, else 80 % of Stripe's limit of the mode."""
+        return self.requests_per_second or (80.0 if self.livemode else 20.0)
+
+
+class AuditSettings(BaseModel):
+    """What the revenue audit judges and when."""
+
+    grace_minutes: int = Field(
+        60, ge=0, description="Objects younger than this before the as-of instant are not judged."
+    )
+    previous_month_days: int = Field(
+        5, ge=0, le=28, description="Days of a month on which the month before is audited again."
+    )
+
+
+class AlertSettings(BaseModel):
+    """Where alerts go. Without any of these they go to the log."""
+
+    slack_webhook_url: SecretStr | None = Field(
+        None, description="Slack incoming webhook for alerts."
+    )
+    github_repository: str | None = Field(
+        None, description="owner/name of the repository that gets one issue per problem."
+    )
+    github_token: SecretStr | None = Field(
+        None, description="GitHub token with the right to write issues."
+    )
+    github_api_base: str = Field("https://api.github.com", description="Base URL of GitHub's API.")
+
+    @field_validator("slack_webhook_url", "github_token")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        return _refuse_placeholder(value)
+
+
+class EngineSettings(BaseModel):
+    """Bounds of the analytics engine."""
+
+    memory_limit: str = Field("2GiB", description="Memory the engine may use before it spills.")
+    threads: int | None = Field(None, gt=0, description="Threads; empty: all cores.")
+
+
+class WebSettings(BaseModel):
+    """Where the web app and Dagster's UI listen."""
+
+    host: str = Field("127.0.0.1", description="Address the web app listens on.")
+    port: int = Field(8600, ge=0, le=65535, description="Port of the web app.")
+    dagster_port: int = Field(3000, ge=0, le=65535, description="Port of Dagster's UI.")
+    dagster_url: str | None = Field(
+        None, description="Public address of Dagster's UI, for links in alerts and pages."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings. Prefix `GROWTH_`, nested with two underscores, `.env` in the working folder."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GROWTH_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="Postgres 15 or newer; empty: an embedded server under the state folder."
+    )
+    dagster_database_url: SecretStr | None = Field(
+        None,
+        description="Postgres of Dagster's own storage; empty: database `growth_dagster` on the same server.",
+    )
+    state_dir: Path = Field(
+        Path(".growth"), description="Folder of the embedded Postgres, lake, logs and spill files."
+    )
+    lake_url: str | None = Field(
+        None, description="Folder or object-store URL of the Parquet lake; empty: <state folder>/lake."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    history_start: str = Field(
+        "2020-01",
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
+        description="First month (YYYY-MM) that extracts and audits have a partition for.",
+    )
+    stripe: StripeSettings = Field(default_factory=StripeSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
+
+    @field_validator("database_url", "dagster_database_url")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        return _refuse_placeholder(value)
+
+    @property
+    def resolved_lake_url(self) -> str:
+        """The lake's address: the setting, else a folder under the state folder."""
+        return self.lake_url or str(self.state_dir.resolve() / "lake")
+
+
+def load_settings() -> Settings:
+    """Settings of this process, read now.
+
+    Raises: ConfigurationError naming each variable and reason, never a value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            "GROWTH_" + "__".join(str(part).upper() for part in item["loc"]) + ": " + item["msg"]
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ConfigurationError(
+            f"settings are wrong: {problems}", remedy="correct them in .env or the environment"
+        ) from None
+
+
+def environment() -> MutableMapping[str, str]:
+    """The process environment, for starting child processes. The only other door to it."""
+    return os.environ

@@ -1,0 +1,26 @@
+-- Alerts: an intent row before every call outside; an unknown outcome is never repeated blindly.
+create schema alerts;
+
+-- Grain: one alert to one channel. The key makes a second run of the same decision harmless.
+create table alerts.outbox (
+    alert_id bigint generated always as identity primary key,
+    alert_key text not null,
+    channel text not null check (channel in ('log', 'slack', 'github')),
+    kind text not null check (kind in ('failed_check', 'run_failure', 'recovery')),
+    fingerprint text not null,
+    title text not null,
+    body text not null,
+    state text not null default 'pending' check (state in ('pending', 'sending', 'sent', 'unknown')),
+    attempts integer not null default 0,
+    last_error text,
+    external_id text,
+    created_at timestamptz not null,
+    sent_at timestamptz,
+    unique (alert_key, channel)
+);
+comment on table alerts.outbox is 'Grain: one alert to one channel; written before the call is made.';
+create index outbox_waiting on alerts.outbox (created_at) where state = 'pending';
+
+alter table alerts.outbox enable row level security;
+alter table alerts.outbox force row level security;
+create policy outbox_owner on alerts.outbox to current_user using (true) with check (true);
