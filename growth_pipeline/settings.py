@@ -44,10 +44,13 @@ class StripeSettings(BaseModel):
     )
     api_base: str = Field("https://api.stripe.com", description="Base URL of Stripe's API.")
     api_version: str = Field(
-        STRIPE_API_VERSION, description="API version pinned on requests and on the webhook endpoint."
+        STRIPE_API_VERSION,
+        description="API version pinned on requests and on the webhook endpoint.",
     )
     requests_per_second: float | None = Field(
-        None, gt=0, description="Requests a second for the whole account; empty: 80 live, 20 test mode."
+        None,
+        gt=0,
+        description="Requests a second for the whole account; empty: 80 live, 20 test mode.",
     )
     endpoint_requests_per_second: float = Field(
         20, gt=0, description="Requests a second for one endpoint; Stripe allows 25."
@@ -156,7 +159,8 @@ class Settings(BaseSettings):
         Path(".growth"), description="Folder of the embedded Postgres, lake, logs and spill files."
     )
     lake_url: str | None = Field(
-        None, description="Folder or object-store URL of the Parquet lake; empty: <state folder>/lake."
+        None,
+        description="Folder or object-store URL of the Parquet lake; empty: <state folder>/lake.",
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     history_start: str = Field(

@@ -13,9 +13,7 @@ from growth_pipeline.core.errors import UnknownValueError
 
 # Source: Stripe documentation, "Supported currencies": zero-decimal and three-decimal currencies.
 # ISK and UGX are two-decimal in the API although they have no minor unit.
-ZERO_DECIMAL = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()
-)
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 
 # Active ISO 4217 codes with a minor-unit rule. A code outside is an error, not "2".
