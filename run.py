@@ -5,6 +5,8 @@ Standard library only, because nothing is installed yet: it finds uv or fetches 
 it install what `uv.lock` names into `.venv`, and hands over. What runs then belongs to the package.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 TOOLS = ROOT / ".growth" / "tools"
@@ -40,17 +43,17 @@ VENV_REMEDIES = """uv is not installed, and this Python lacks venv to fetch it. 
 class Stop(Exception):
     """The one sentence to end with, and the exit code."""
 
-    def __init__(self, message, code=1):
+    def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
         self.code = code
 
 
-def say(message):
+def say(message: object) -> None:
     """Print one line of progress on stderr; stdout belongs to the command."""
     print(f"run.py: {message}", file=sys.stderr, flush=True)
 
 
-def spawn(argv, env=None, timeout=None):
+def spawn(argv: list[str], env: dict[str, str] | None = None, timeout: float | None = None) -> int:
     """Run a command to its end and return its exit code; 128 + n if signal n ended it.
 
     The child has a process group of its own and gets every signal from here, so that Ctrl-C (which
@@ -58,10 +61,10 @@ def spawn(argv, env=None, timeout=None):
     """
     if os.name != "posix":
         return subprocess.run(argv, env=env, cwd=ROOT, timeout=timeout, check=False).returncode
-    child = None
-    received = []
+    child: subprocess.Popen[bytes] | None = None
+    received: list[int] = []
 
-    def forward(number, _frame):
+    def forward(number: int, _frame: object) -> None:
         received.append(number)
         if child is not None:
             child.send_signal(number)
@@ -82,7 +85,7 @@ def spawn(argv, env=None, timeout=None):
     return code if code >= 0 else 128 - code
 
 
-def wait(child, timeout):
+def wait(child: subprocess.Popen[bytes], timeout: float | None) -> int:
     """Exit code of the child; it is killed when the time is over."""
     try:
         return child.wait(timeout=timeout)
@@ -92,7 +95,7 @@ def wait(child, timeout):
         return 1
 
 
-def hand_over(argv, env):
+def hand_over(argv: list[str], env: dict[str, str]) -> NoReturn:
     """Become the command: the same process, so signals and the exit code are its own."""
     os.chdir(ROOT)
     if os.name != "posix":
@@ -104,7 +107,7 @@ def hand_over(argv, env):
     os.execve(argv[0], argv, env)  # noqa: S606 - a fixed program of the project's environment
 
 
-def uv_version(path):
+def uv_version(path: str) -> tuple[int, ...] | None:
     """Version of the uv at `path` as numbers; None if it does not run."""
     try:
         answer = subprocess.run(
@@ -116,24 +119,24 @@ def uv_version(path):
     return tuple(int(part) for part in match.groups()) if match else None
 
 
-def find_uv():
-    """Path and version of a usable uv: the one on PATH, else the private one, else (None, None)."""
+def find_uv() -> tuple[str, tuple[int, ...]] | None:
+    """Path and version of a usable uv: the one on PATH, else the private one, else None."""
     candidates = [shutil.which("uv"), str(private_uv())]
-    for path in candidates:
-        version = uv_version(path) if path else None
+    for path in filter(None, candidates):
+        version = uv_version(path)
         if version is not None and version >= MINIMUM_UV:
             return path, version
         if version is not None:
             say(f"uv {'.'.join(map(str, version))} at {path} is too old; looking for another")
-    return None, None
+    return None
 
 
-def private_uv():
+def private_uv() -> Path:
     """Where the private uv lives."""
     return TOOLS / "uv" / ("Scripts/uv.exe" if os.name == "nt" else "bin/uv")
 
 
-def fetch_uv():
+def fetch_uv() -> str:
     """Install uv into a virtual environment under `.growth/tools`, whole or not at all."""
     try:
         import ensurepip  # noqa: F401, PLC0415 - Debian splits it off into python3-venv
@@ -166,17 +169,17 @@ def fetch_uv():
     return str(private_uv())
 
 
-def environment_folder():
+def environment_folder() -> Path:
     """Folder of the project's virtual environment; uv's own variable moves it."""
     return ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")
 
 
-def environment_python():
+def environment_python() -> Path:
     """The Python of the project's virtual environment."""
     return environment_folder() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def base_python():
+def base_python() -> str:
     """The Python that runs this file, seen through a virtual environment.
 
     uv may rebuild `.venv`; asked to build it from its own Python it would saw off its branch.
@@ -189,21 +192,22 @@ def base_python():
     return str(base) if base.exists() else sys.executable
 
 
-def child_environment():
+def child_environment() -> dict[str, str]:
     """Environment for everything started here; uv never downloads an interpreter."""
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     env["UV_PYTHON_DOWNLOADS"] = "never"
     return env
 
 
-def install():
+def install() -> None:
     """Bring `.venv` to exactly what `uv.lock` says."""
-    path, version = find_uv()
-    if path is None:
+    found = find_uv()
+    if found is None:
         path = fetch_uv()
-        version = uv_version(path)
-    if version is None:
+        found = find_uv()
+    if found is None:
         raise Stop(f"{path} does not run on this machine; install uv yourself (pipx install uv)")
+    path, version = found
     env = child_environment()
     certificates = "SYSTEM_CERTS" if version >= SYSTEM_CERTIFICATES_SINCE else "NATIVE_TLS"
     env.setdefault(f"UV_{certificates}", "true")
@@ -219,7 +223,7 @@ def install():
         )
 
 
-def has_browser():
+def has_browser() -> bool:
     """Whether a Chromium is there: the system's, or the one Playwright keeps."""
     if any(shutil.which(name) for name in BROWSERS):
         return True
@@ -233,7 +237,7 @@ def has_browser():
     return answer.returncode == 0
 
 
-def provide_browser():
+def provide_browser() -> None:
     """Get a Chromium for the browser tests if one can be had; else say what will be skipped."""
     if has_browser():
         return
@@ -254,14 +258,14 @@ def provide_browser():
         say("no Chromium could be had: the browser tests are skipped (install chromium for them)")
 
 
-def run_demo(arguments):
+def run_demo(arguments: list[str]) -> None:
     """`growth demo` in the project's environment."""
     install()
     python = str(environment_python())
-    hand_over([python, "-m", "growth_pipeline", "demo", *arguments], child_environment())
+    hand_over([python, "-m", "growth_pipeline.cli", "demo", *arguments], child_environment())
 
 
-def run_tests(arguments):
+def run_tests(arguments: list[str]) -> None:
     """The whole suite, or what the arguments for pytest choose."""
     install()
     provide_browser()
@@ -269,25 +273,25 @@ def run_tests(arguments):
     hand_over([python, "-m", "pytest", *arguments], child_environment())
 
 
-def run_checks(arguments):
+def run_checks(arguments: list[str]) -> None:
     """Everything that needs no server: the first thing CI and a developer run."""
     if [argument for argument in arguments if argument != "--static"]:
         raise Stop("check takes one option, --static (without the unit tests)", WRONG_USAGE)
     install()
     python = str(environment_python())
     sources = [name for name in SOURCES if (ROOT / name).exists()]
-    steps = [
-        ["-m", "ruff", "format", "--check", *sources],
-        ["-m", "ruff", "check", *sources],
-        ["-m", "mypy"],
-        ["-c", "from importlinter.cli import lint_imports_command as main; main()", "--no-logo"],
-        ["-m", "pytest", "-m", "not integration", "-q"],
-    ]
+    imports = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+    steps = {
+        "format": ["-m", "ruff", "format", "--check", *sources],
+        "lint": ["-m", "ruff", "check", *sources],
+        "types": ["-m", "mypy"],
+        "import contracts": ["-c", imports],
+        "unit tests": ["-m", "pytest", "-q", "--unit"],
+    }
     if "--static" in arguments:
-        del steps[-1]
+        del steps["unit tests"]
     failed = []
-    for step in steps:
-        name = " ".join(word for word in step[1:3] if not word.startswith("-"))
+    for name, step in steps.items():
         say(f"check: {name}")
         if spawn([python, *step], child_environment()) != 0:
             failed.append(name)
@@ -299,7 +303,7 @@ def run_checks(arguments):
 COMMANDS = {"demo": run_demo, "test": run_tests, "check": run_checks}
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Run one command; the exit code is the command's, 1 for a failed start, 2 for wrong usage."""
     if sys.version_info < MINIMUM_PYTHON:
         wanted, found = (".".join(map(str, v[:2])) for v in (MINIMUM_PYTHON, sys.version_info))

@@ -1,0 +1,354 @@
+"""From states of one object, in any order, to its state now. Pure.
+
+The result is a function of the set of states alone: arrival order cannot matter, because no rule
+asks for it. Contract: docs/stripe.md, "Order", "Statuses" and "Deletions and tombstones".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Literal, NamedTuple
+
+# Status -> rank; a higher one follows a lower one. Source: docs/stripe.md, "Statuses".
+RANKS: Final[Mapping[str, Mapping[str, int]]] = {
+    "subscription": {
+        "incomplete": 0,
+        **dict.fromkeys(("trialing", "active", "past_due", "unpaid", "paused"), 1),
+        **dict.fromkeys(("canceled", "incomplete_expired"), 2),
+    },
+    "invoice": {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3},
+    "invoice_payment": {"open": 0, "paid": 1, "canceled": 1},
+    "payment_intent": {
+        **dict.fromkeys(
+            ("requires_payment_method", "requires_confirmation", "requires_action", "processing"), 0
+        ),
+        "requires_capture": 1,
+        "succeeded": 2,
+        "canceled": 2,
+    },
+    "charge": {"pending": 0, "failed": 1, "succeeded": 1},
+    "refund": {"pending": 0, "requires_action": 0, "succeeded": 1, "failed": 2, "canceled": 2},
+    "dispute": {
+        **dict.fromkeys(("warning_needs_response", "warning_under_review"), 0),
+        **dict.fromkeys(("needs_response", "under_review"), 1),
+        **dict.fromkeys(("warning_closed", "won", "lost", "prevented"), 2),
+    },
+    "payout": {"pending": 0, "in_transit": 1, "paid": 2, "failed": 3, "canceled": 3},
+    "balance_transaction": {"pending": 0, "available": 1},
+    "credit_note": {"issued": 0, "void": 1},
+    "checkout.session": {"open": 0, "complete": 1, "expired": 1},
+    "subscription_schedule": {
+        **{"not_started": 0, "active": 1},
+        **dict.fromkeys(("completed", "canceled", "released"), 2),
+    },
+}
+# A status nothing leaves. Refunds, disputes and payouts have none: a succeeded refund may fail.
+FINAL: Final[Mapping[str, frozenset[str]]] = {
+    "subscription": frozenset({"canceled", "incomplete_expired"}),
+    "invoice": frozenset({"paid", "void"}),
+    "payment_intent": frozenset({"succeeded", "canceled"}),
+}
+# Rank is no proof for these: money came back after "succeeded", "paid" and "lost". Ask Stripe.
+_ASK_STRIPE: Final = frozenset({"charge", "refund", "dispute", "invoice", "payout"})
+# Ids people choose can be used again after a deletion.
+_CHOSEN_IDS: Final = frozenset({"coupon", "plan", "product"})
+# `customer.subscription.deleted` is missing here: it means canceled, the object stays readable.
+_TOMBSTONE_TYPES: Final = frozenset(
+    {
+        "customer.deleted",
+        "invoice.deleted",
+        "invoiceitem.deleted",
+        "product.deleted",
+        "price.deleted",
+        "plan.deleted",
+        "coupon.deleted",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One state of one object as Stripe told it.
+
+    Units: `[state_from, state_at]` is when Stripe said so: one second for an event, the interval
+    of the request for a fetch. `previous` is the event's `previous_attributes`. `is_tombstone` for
+    a state read back from the mirror, where the event's type is not kept.
+    """
+
+    object: str
+    object_id: str
+    payload: Mapping[str, Any]
+    api_version: str
+    state_from: datetime
+    state_at: datetime
+    origin: Literal["event", "fetch"]
+    event_id: str | None = None
+    event_type: str | None = None
+    previous: Mapping[str, Any] | None = None
+    is_tombstone: bool = False
+
+    @property
+    def deletes(self) -> bool:
+        """Whether this state says that the object is gone."""
+        return self.is_tombstone or self.event_type in _TOMBSTONE_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An object's newest known state.
+
+    `undecided`: two states of one instant could not be ordered without asking Stripe; the choice
+    is still the same in every order. `deleted_at`: tombstone, None while the object lives.
+    """
+
+    snapshot: Snapshot
+    undecided: bool = False
+    deleted_at: datetime | None = None
+
+
+class Change(StrEnum):
+    """What an incoming state did to the known one."""
+
+    TAKEN = "taken"
+    KEPT = "kept"
+
+
+class Merge(NamedTuple):
+    """Outcome of one merge."""
+
+    decision: Change
+    state: State
+
+
+def merge(
+    current: State | None, incoming: Snapshot, rivals: Iterable[Snapshot] = ()
+) -> Merge:
+    """The state after one more snapshot.
+
+    `rivals` are the snapshots folded into `current` before; they are needed only where
+    `is_contested` says so, because `current` alone stands for all earlier ones.
+    """
+    known = [] if current is None else [current.snapshot]
+    state = fold([*rivals, *known, incoming])
+    taken = state.snapshot is incoming
+    return Merge(Change.TAKEN if taken else Change.KEPT, state)
+
+
+def is_contested(current: Snapshot, incoming: Iterable[Snapshot]) -> bool:
+    """Whether time alone cannot order an incoming state and the known one.
+
+    Then the choice needs every state of that instant: an earlier one may be the missing link.
+    """
+    return any(
+        snapshot.event_id != current.event_id
+        and snapshot.state_from <= current.state_at
+        and current.state_from <= snapshot.state_at
+        for snapshot in incoming
+    )
+
+
+def fold(snapshots: Iterable[Snapshot]) -> State:
+    """The newest state of one object, from its known states in any order, repeated or not.
+
+    Raises: ValueError for no snapshot at all.
+    """
+    distinct = _without_repeats(snapshots)
+    if not distinct:
+        raise ValueError("an object without a state has no newest one")
+    graves = [snapshot for snapshot in distinct if snapshot.deletes]
+    alive = [snapshot for snapshot in distinct if not snapshot.deletes]
+    if graves:
+        grave = max(graves, key=_recency)
+        alive = [snapshot for snapshot in alive if _is_born_after(snapshot, grave.state_at)]
+        if not alive:
+            return State(grave, deleted_at=grave.state_at)
+    final = [snapshot for snapshot in alive if is_final(snapshot)]
+    return _newest(final or alive)
+
+
+def is_final(snapshot: Snapshot) -> bool:
+    """Whether the object's status is one that nothing leaves."""
+    return snapshot.payload.get("status") in FINAL.get(snapshot.object, frozenset())
+
+
+def undo(payload: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The object before an update: its `previous_attributes` put back.
+
+    A changed list is given whole, of a changed hash only the changed keys. A key that did not
+    exist before is given as null.
+    """
+    before = dict(payload)
+    for key, value in previous.items():
+        now = before.get(key)
+        if isinstance(value, Mapping) and isinstance(now, Mapping):
+            before[key] = undo(now, value)
+        else:
+            before[key] = value
+    return before
+
+
+# --- one instant, several states -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Node:
+    """One distinct state of an instant, the snapshots that show it, and the steps in and out."""
+
+    content: Mapping[str, Any]
+    shown_by: list[Snapshot]
+    steps_in: int = 0
+    steps_out: int = 0
+
+    @property
+    def best(self) -> Snapshot:
+        return max(self.shown_by, key=_recency)
+
+    def only(self, *suffixes: str) -> bool:
+        """Whether all its snapshots come from events whose type ends so."""
+        return all((shown.event_type or "").endswith(suffixes) for shown in self.shown_by)
+
+
+def _newest(snapshots: Sequence[Snapshot]) -> State:
+    """The latest state; where time cannot tell, by chain, by birth and end, by rank, by name."""
+    begun = max(snapshot.state_from for snapshot in snapshots)
+    latest = [snapshot for snapshot in snapshots if snapshot.state_at >= begun]
+    if len(latest) == 1:
+        return State(latest[0])
+    nodes = _distinct_states(latest)
+    if len(nodes) == 1:
+        return State(nodes[0].best)
+    nodes = _without_births(nodes)
+    if len(nodes) == 1:
+        return State(nodes[0].best)
+    ends = _chain_ends(nodes, latest)
+    if len(ends) == 1:
+        return State(ends[0].best)
+    return _by_rank(ends)
+
+
+def _distinct_states(snapshots: Iterable[Snapshot]) -> list[_Node]:
+    nodes: list[_Node] = []
+    for snapshot in snapshots:
+        content = _bare(snapshot.payload)
+        node = _find(nodes, content)
+        if node is None:
+            nodes.append(_Node(content, [snapshot]))
+        else:
+            node.shown_by.append(snapshot)
+    return nodes
+
+
+def _without_births(nodes: list[_Node]) -> list[_Node]:
+    """States that something follows for certain: `*.created` is first, a cancellation is last."""
+    last = [node for node in nodes if node.only(".deleted")]
+    if last:
+        return last
+    later = [node for node in nodes if not node.only(".created")]
+    return later or nodes
+
+
+def _chain_ends(nodes: list[_Node], snapshots: Iterable[Snapshot]) -> list[_Node]:
+    """States where a chain of `previous_attributes` ends.
+
+    Each update is a step from the state it undoes to the state it shows. In a whole chain the
+    steps balance in every state but the first and the last; so the last is found without knowing
+    the order, even when a state comes twice. A closed ring has no end: all its states stay.
+    """
+    beginnings: list[_Node] = []
+    for snapshot in snapshots:
+        after = _find(nodes, _bare(snapshot.payload))
+        if snapshot.previous is None or after is None:
+            continue
+        content = _bare(undo(snapshot.payload, snapshot.previous))
+        before = _find(nodes, content) or _find(beginnings, content)
+        if before is None:
+            before = _Node(content, [])
+            beginnings.append(before)
+        before.steps_out += 1
+        after.steps_in += 1
+    ends = [node for node in nodes if node.steps_in > node.steps_out]
+    loose = [node for node in nodes if node.steps_in == node.steps_out == 0]
+    return [*ends, *loose] or nodes
+
+
+def _by_rank(nodes: Sequence[_Node]) -> State:
+    highest = max(_rank(node.best) for node in nodes)
+    leaders = [node.best for node in nodes if _rank(node.best) == highest]
+    if len(leaders) == 1 and highest >= 0 and leaders[0].object not in _ASK_STRIPE:
+        return State(leaders[0])
+    return State(max(leaders, key=lambda leader: (_progress(leader), *_recency(leader))), True)
+
+
+def _rank(snapshot: Snapshot) -> int:
+    """Rank of the status; -1 for one this version does not know, or an object without one."""
+    status = snapshot.payload.get("status")
+    return RANKS.get(snapshot.object, {}).get(status, -1) if isinstance(status, str) else -1
+
+
+# How far an object has got, beyond its status: amounts and links that as a rule only grow.
+_PROGRESS: Final[Mapping[str, Callable[[Mapping[str, Any]], tuple[int, ...]]]] = {
+    "charge": lambda charge: (
+        int(charge.get("captured") is True),
+        _whole(charge.get("amount_captured")),
+        _whole(charge.get("amount_refunded")),
+        int(charge.get("disputed") is True),
+        int(charge.get("balance_transaction") is not None),
+    ),
+    "refund": lambda refund: (
+        int(refund.get("failure_balance_transaction") is not None),
+        int(refund.get("balance_transaction") is not None),
+    ),
+    "dispute": lambda dispute: (len(dispute.get("balance_transactions") or ()),),
+    "invoice": lambda invoice: (
+        _whole(invoice.get("amount_paid")),
+        _whole(invoice.get("attempt_count")),
+    ),
+}
+
+
+def _progress(snapshot: Snapshot) -> tuple[int, ...]:
+    measure = _PROGRESS.get(snapshot.object)
+    return measure(snapshot.payload) if measure else ()
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _recency(snapshot: Snapshot) -> tuple[datetime, str]:
+    return snapshot.state_at, snapshot.event_id or ""
+
+
+def _is_born_after(snapshot: Snapshot, gone_at: datetime) -> bool:
+    """Whether a state belongs to a new object that took the id of a deleted one."""
+    created = snapshot.payload.get("created")
+    if snapshot.object not in _CHOSEN_IDS or not isinstance(created, int):
+        return False
+    return datetime.fromtimestamp(created, UTC) > gone_at
+
+
+def _without_repeats(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """Each event once. The ledger's copy is preferred: it still has `previous_attributes`."""
+    by_event: dict[object, Snapshot] = {}
+    for snapshot in snapshots:
+        key = snapshot.event_id or (snapshot.state_from, snapshot.state_at, id(snapshot))
+        known = by_event.get(key)
+        if known is None or (known.event_type is None and snapshot.event_type is not None):
+            by_event[key] = snapshot
+    return list(by_event.values())
+
+
+def _find(nodes: Iterable[_Node], content: Mapping[str, Any]) -> _Node | None:
+    return next((node for node in nodes if node.content == content), None)
+
+
+def _bare(value: Any) -> Any:
+    """The value without nulls: a field that is null and one that is absent say the same."""
+    if isinstance(value, Mapping):
+        return {key: _bare(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    return value

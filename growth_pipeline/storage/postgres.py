@@ -1,0 +1,425 @@
+"""Postgres as every slice uses it: a pool, COPY in and out, idempotent upserts, partition locks.
+
+No statement of a slice belongs here. Nothing relies on state that a connection keeps between
+transactions, because a transaction pooler may stand in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.types.json import Jsonb
+
+from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from psycopg_pool import ConnectionPool
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+"""A connection inside one transaction, as `Database.connection()` gives it."""
+
+Row: TypeAlias = tuple[Any, ...]
+
+_CONNECT_SECONDS = 10
+_CHECKOUT_SECONDS = 30
+_SCHEME = re.compile(r"^(postgres|postgresql)(\+\w+)?$")
+
+
+class OutcomeUnknownError(RemoteUnavailableError):
+    """The connection was lost while COMMIT was under way: stored or not, nobody knows yet.
+
+    Not retryable blindly; a write with a natural key may be repeated by whoever knows its key.
+    """
+
+    retryable = False
+
+
+class Database:
+    """One Postgres database behind a small pool that opens at first use.
+
+    `dry_run = True` rolls every transaction back at its end: all statements run, nothing stays.
+    Safe to share between threads. Close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 8,
+        application_name: str = "growth",
+    ) -> None:
+        self.dry_run = False
+        self._conninfo = _conninfo(url, application_name)
+        self._sizes = (min_size, max_size)
+        self._pool: ConnectionPool[Connection] | None = None
+        self._opening = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Database({_where(self._conninfo)})"
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        A connection that broke is thrown away, never given out again. Instants come back in UTC.
+        Raises: RemoteUnavailableError when the database is away (retryable: nothing was stored),
+        OutcomeUnknownError when it went away during COMMIT, ConfigurationError when a right is
+        missing. Other errors of a statement stay psycopg's.
+        """
+        pool = self._opened()
+        connection = self._checkout(pool)
+        committing = False
+        try:
+            with connection.transaction(force_rollback=self.dry_run):
+                yield connection
+                committing = not self.dry_run
+        except psycopg.Error as error:
+            raise _translated(error, connection, committing=committing) from error
+        finally:
+            pool.putconn(connection)
+
+    def close(self) -> None:
+        """End all connections. Twice is harmless; the next use opens the pool again."""
+        with self._opening:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        from psycopg_pool import ConnectionPool
+
+        with self._opening:
+            if self._pool is None:
+                # One plain connection first: it fails at once and says why, a pool waits and does not.
+                connect(self._conninfo).close()
+                self._pool = ConnectionPool(
+                    self._conninfo,
+                    kwargs={"prepare_threshold": None},  # prepared statements break behind poolers
+                    min_size=self._sizes[0],
+                    max_size=self._sizes[1],
+                    timeout=_CHECKOUT_SECONDS,
+                    reconnect_timeout=_CHECKOUT_SECONDS,
+                    configure=_show_utc,
+                    check=ConnectionPool.check_connection,
+                    open=True,
+                )
+            return self._pool
+
+    def _checkout(self, pool: ConnectionPool[Connection]) -> Connection:
+        from psycopg_pool import PoolClosed, PoolTimeout
+
+        try:
+            return pool.getconn()
+        except PoolTimeout:
+            connect(self._conninfo).close()  # raises with the reason when the database is away
+            raise RemoteUnavailableError(
+                f"no connection to {_where(self._conninfo)} became free in {_CHECKOUT_SECONDS} s",
+                remedy="look for long transactions (pg_stat_activity)",
+            ) from None
+        except PoolClosed:
+            raise RemoteUnavailableError("the connection pool was closed meanwhile") from None
+
+
+def connect(url: str, *, autocommit: bool = False) -> Connection:
+    """One connection of its own, outside any pool; the caller closes it.
+
+    Raises: RemoteUnavailableError or ConfigurationError; the message never holds a password.
+    """
+    conninfo = _conninfo(url, "growth")
+    try:
+        return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        raise _connect_error(error, conninfo) from None
+
+
+def normalise_url(url: str) -> str:
+    """A database address as psycopg reads it; also takes `postgres://` and SQLAlchemy's drivers.
+
+    Raises: ConfigurationError for anything else; the message never holds the address.
+    """
+    parts = urlsplit(url.strip())
+    if not _SCHEME.match(parts.scheme):
+        raise ConfigurationError(
+            "the database address does not begin with postgresql://",
+            remedy="write it as postgresql://user:password@host:5432/database",
+        )
+    plain = urlunsplit(parts._replace(scheme="postgresql"))
+    if not parts.netloc:  # urlunsplit drops the empty authority of postgresql:///database
+        plain = plain.replace("postgresql:/", "postgresql:///", 1)
+    return plain
+
+
+def dagster_url(url: str) -> str:
+    """The same address for dagster-postgres, which speaks through SQLAlchemy and psycopg2."""
+    return normalise_url(url).replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
+def copy_in(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> int:
+    """Rows written by binary COPY; the number of rows.
+
+    `types` are Postgres type names ("int8", "timestamptz", "text[]"); a jsonb value is a Python
+    object, or `raw_json(text)`. A table whose row security binds this role is filled through a
+    staging table, because Postgres refuses COPY there.
+    """
+    target = _qualified(table)
+    secured = connection.execute(
+        "select row_security_active(%s::regclass)", [target.as_string(connection)]
+    ).fetchone()
+    if secured is None or not secured[0]:
+        return _copy_rows(connection, target, columns, types, rows)
+    staging = _stage(connection, target, columns, types, rows)
+    names = _names(columns)
+    done = connection.execute(
+        sql.SQL("insert into {} ({}) select {} from {}").format(target, names, names, staging)
+    )
+    return done.rowcount
+
+
+def upsert(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    key: Sequence[str],
+    where: str | None = None,
+    key_where: str | None = None,
+) -> int:
+    """Rows inserted, or updated where their natural key is there already; how many were written.
+
+    Idempotent. Rows are locked in the order of their key, so two writers cannot deadlock. `where`
+    decides about an update (the stored row is `stored`, the new one `excluded`): "stored.order_key
+    < excluded.order_key" keeps the newer. `key_where` names the partial unique index.
+    Raises: GrowthError when two of the rows have one key.
+    """
+    target = _qualified(table)
+    staging = _stage(connection, target, columns, types, rows)
+    others = [name for name in columns if name not in set(key)]
+    statement = sql.SQL(
+        "insert into {target} as stored ({names}) select {names} from {staging} order by {key}"
+        " on conflict ({key}) {key_where} do {action}"
+    ).format(
+        target=target,
+        names=_names(columns),
+        staging=staging,
+        key=_names(key),
+        key_where=_clause("where", key_where),
+        action=_update(others, where) if others else sql.SQL("nothing"),
+    )
+    try:
+        return connection.execute(statement).rowcount
+    except errors.CardinalityViolation as error:
+        raise GrowthError(
+            f"two rows for {table} have the same key ({', '.join(key)})",
+            remedy="decide which one counts before writing",
+        ) from error
+
+
+def copy_out(
+    connection: Connection,
+    query: str,
+    params: Mapping[str, Any] | Sequence[Any] | None = None,
+    *,
+    batch_rows: int = 100_000,
+) -> pl.DataFrame:
+    """Result of a query as a frame, read by binary COPY in batches of bounded size.
+
+    Shapes: one column per result column, its type fixed by Postgres's (also for no rows): whole
+    numbers, float, bool, text, bytes, date, timestamps in microseconds (UTC for timestamptz),
+    numeric as Decimal, arrays of these; jsonb and uuid as text.
+    Raises: GrowthError for a result type that is not in this list.
+    """
+    import polars as pl
+
+    batches = list(copy_batches(connection, query, params, batch_rows=batch_rows))
+    return pl.concat(batches, rechunk=False)
+
+
+def copy_batches(
+    connection: Connection,
+    query: str,
+    params: Mapping[str, Any] | Sequence[Any] | None = None,
+    *,
+    batch_rows: int = 100_000,
+) -> Iterator[pl.DataFrame]:
+    """Like `copy_out`, one frame of at most `batch_rows` rows at a time; at least one frame."""
+    raise NotImplementedError
+
+
+def lock_partition(connection: Connection, *parts: str) -> None:
+    """Hold the lock of one partition until this transaction ends; wait while another holds it.
+
+    Transaction-level on purpose: locks of a connection break behind a transaction pooler.
+    """
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    number = int.from_bytes(hashlib.sha256(joined.encode()).digest()[:8], "big", signed=True)
+    connection.execute("select pg_advisory_xact_lock(%s)", [number])
+
+
+def raw_json(text: str | bytes) -> Jsonb:
+    """JSON text for a jsonb column as it is, without reading and writing it again in Python."""
+    return Jsonb(text, dumps=lambda unchanged: unchanged)
+
+
+# --- statements ----------------------------------------------------------------------------------
+
+
+def _qualified(table: str) -> sql.Identifier:
+    return sql.Identifier(*table.split("."))
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in columns)
+
+
+def _clause(word: str, condition: str | None) -> sql.Composable:
+    """A condition written by a slice (code, never data) after its word."""
+    return sql.SQL(f"{word} {condition}") if condition else sql.SQL("")  # type: ignore[arg-type]
+
+
+def _update(columns: Sequence[str], where: str | None) -> sql.Composed:
+    changes = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in columns
+    )
+    return sql.SQL("update set {} {}").format(changes, _clause("where", where))
+
+
+def _stage(
+    connection: Connection,
+    target: sql.Identifier,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> sql.Identifier:
+    """A temporary table with the rows and the target's column types; gone with the transaction."""
+    staging = sql.Identifier("growth_staging")
+    connection.execute(
+        sql.SQL(
+            "drop table if exists pg_temp.{0}; create temporary table {0} on commit drop as"
+            " select {1} from {2} with no data"
+        ).format(staging, _names(columns), target)
+    )
+    _copy_rows(connection, staging, columns, types, rows)
+    return staging
+
+
+def _copy_rows(
+    connection: Connection,
+    target: sql.Identifier,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> int:
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(target, _names(columns))
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+        return cursor.rowcount
+
+
+# --- addresses and errors ------------------------------------------------------------------------
+
+
+def _conninfo(url: str, application_name: str) -> str:
+    """The address with our defaults. libpq's own complaint may quote a password, so it is not shown."""
+    text = url if "=" in url and "://" not in url else normalise_url(url)
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(text)
+        defaults = {"application_name": application_name, "connect_timeout": _CONNECT_SECONDS}
+        return psycopg.conninfo.make_conninfo("", **{**defaults, **given})
+    except psycopg.Error:
+        raise ConfigurationError(
+            "the database address cannot be read",
+            remedy="write it as postgresql://user:password@host:5432/database, "
+            "with special characters of the password percent-encoded",
+        ) from None
+
+
+def _where(conninfo: str) -> str:
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    host = parts.get("host") or "the local socket"
+    return f"database {parts.get('dbname') or 'of the user'} at {host}"
+
+
+def _show_utc(connection: Connection) -> None:
+    """Instants are shown in UTC. Only how they look: a pooler that forgets it changes no instant."""
+    connection.execute("set time zone 'UTC'")
+    connection.commit()
+
+
+def _connect_error(error: psycopg.OperationalError, conninfo: str) -> GrowthError:
+    where, words = _where(conninfo), str(error).strip().splitlines()[-1]
+    user = psycopg.conninfo.conninfo_to_dict(conninfo).get("user") or "the user"
+    if re.search(r"password|authentication|no pg_hba\.conf entry|role .* does not exist", words):
+        return ConfigurationError(
+            f"{where} refuses {user}",
+            remedy="correct user and password in GROWTH_DATABASE_URL, or allow them in pg_hba.conf",
+        )
+    if re.search(r"database .* does not exist", words):
+        return ConfigurationError(
+            f"{where} does not exist", remedy="create it, or correct GROWTH_DATABASE_URL"
+        )
+    return RemoteUnavailableError(
+        f"{where} does not answer: {words}",
+        remedy="start the server, or correct GROWTH_DATABASE_URL",
+    )
+
+
+def _translated(
+    error: psycopg.Error, connection: Connection, *, committing: bool
+) -> Exception:
+    """The error as the caller should meet it; a statement's own error stays what it is."""
+    if connection.closed or connection.broken:
+        if committing:
+            return OutcomeUnknownError(
+                "the database went away during COMMIT; whether the change is stored is not known",
+                remedy="run the same command again: rows are keyed, nothing is written twice",
+            )
+        return RemoteUnavailableError(
+            "the database went away; nothing of this transaction was stored",
+            remedy="run the same command again when the database answers",
+        )
+    if isinstance(error, errors.InsufficientPrivilege):
+        return rights_error(error)
+    if isinstance(error, errors.DiskFull):
+        return GrowthError(
+            f"the disk of the database is full: {error.diag.message_primary}",
+            remedy="free space on the database's disk, then run the same command again",
+        )
+    return error
+
+
+def rights_error(error: errors.InsufficientPrivilege) -> ConfigurationError:
+    """Sentence and remedy for a missing right (SQLSTATE 42501)."""
+    said = error.diag.message_primary or "a right is missing"
+    named = re.search(r"permission denied for (?:(\w+) )?(\S+)$", said)
+    what = f"on {named[1] or 'table'} {named[2]} " if named else ""
+    return ConfigurationError(
+        f"the database refuses: {said}",
+        remedy=f"as the owner, GRANT the right {what}to the role of GROWTH_DATABASE_URL",
+    )
