@@ -43,7 +43,7 @@ class OutcomeUnknownError(GrowthError):
 
 @dataclass(frozen=True)
 class WaitingAlert:
-    """One claimed row of the outbox. `known_as` is the channel's name of the fingerprint's thread."""
+    """One claimed row of the outbox. `known_as`: the channel's name of the fingerprint's thread."""
 
     alert_id: int
     alert_key: str

@@ -1,7 +1,8 @@
-"""Slack's incoming webhook: several alerts in one message, nothing in it that Slack would act on."""
+"""Slack's incoming webhook: several alerts a message, and no text that Slack would act on."""
 
 from __future__ import annotations
 
+import http.client
 import logging
 import socket
 import urllib.error
@@ -29,6 +30,7 @@ _SUMMARY_LENGTH = 150
 # The SDK logs the address at DEBUG, and the address is the secret.
 _SILENT = logging.getLogger("growth_pipeline.alerts.slack.sdk")
 _SILENT.addHandler(logging.NullHandler())
+_SILENT.setLevel(logging.CRITICAL)
 _SILENT.propagate = False
 
 
@@ -78,10 +80,10 @@ class SlackChannel:
             if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror)):
                 raise _refused("Slack does not answer") from None
             raise OutcomeUnknownError("Slack's answer was lost") from None
+        except (OSError, http.client.HTTPException, UnicodeError):
+            raise OutcomeUnknownError("Slack's answer was lost") from None
         except (SlackClientError, ValueError):
             raise _refused("Slack's webhook address is not usable", retryable=False) from None
-        except OSError:
-            raise OutcomeUnknownError("Slack's answer was lost") from None
         _accept(response)
         return None
 

@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
+import orjson
+
+_LAST_SECOND: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
+
 # Status -> rank; a higher one follows a lower one. Source: docs/stripe.md, "Statuses".
 RANKS: Final[Mapping[str, Mapping[str, int]]] = {
     "subscription": {
@@ -80,7 +84,7 @@ class Snapshot:
 
     object: str
     object_id: str
-    payload: Mapping[str, Any]
+    payload: dict[str, Any]
     api_version: str
     state_from: datetime
     state_at: datetime
@@ -89,6 +93,14 @@ class Snapshot:
     event_type: str | None = None
     previous: Mapping[str, Any] | None = None
     is_tombstone: bool = False
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the object was made, as it says itself; None for one that does not say it."""
+        created = self.payload.get("created")
+        if not isinstance(created, int) or not 0 <= created <= _LAST_SECOND:
+            return None
+        return datetime.fromtimestamp(created, UTC)
 
     @property
     def deletes(self) -> bool:
@@ -123,9 +135,7 @@ class Merge(NamedTuple):
     state: State
 
 
-def merge(
-    current: State | None, incoming: Snapshot, rivals: Iterable[Snapshot] = ()
-) -> Merge:
+def merge(current: State | None, incoming: Snapshot, rivals: Iterable[Snapshot] = ()) -> Merge:
     """The state after one more snapshot.
 
     `rivals` are the snapshots folded into `current` before; they are needed only where
@@ -171,7 +181,8 @@ def fold(snapshots: Iterable[Snapshot]) -> State:
 
 def is_final(snapshot: Snapshot) -> bool:
     """Whether the object's status is one that nothing leaves."""
-    return snapshot.payload.get("status") in FINAL.get(snapshot.object, frozenset())
+    status = snapshot.payload.get("status")
+    return isinstance(status, str) and status in FINAL.get(snapshot.object, frozenset())
 
 
 def undo(payload: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,11 +215,16 @@ class _Node:
 
     @property
     def best(self) -> Snapshot:
-        return max(self.shown_by, key=_recency)
+        return max(self.shown_by, key=_by_name)
 
-    def only(self, *suffixes: str) -> bool:
+    @property
+    def has_birth(self) -> bool:
+        """Whether one of its snapshots is the object's first state."""
+        return any(_ends_with(shown, ".created") for shown in self.shown_by)
+
+    def only(self, suffix: str) -> bool:
         """Whether all its snapshots come from events whose type ends so."""
-        return all((shown.event_type or "").endswith(suffixes) for shown in self.shown_by)
+        return all(_ends_with(shown, suffix) for shown in self.shown_by)
 
 
 def _newest(snapshots: Sequence[Snapshot]) -> State:
@@ -269,6 +285,8 @@ def _chain_ends(nodes: list[_Node], snapshots: Iterable[Snapshot]) -> list[_Node
             beginnings.append(before)
         before.steps_out += 1
         after.steps_in += 1
+    for node in nodes:
+        node.steps_in += node.has_birth  # the step from nothing, which opens a ring
     ends = [node for node in nodes if node.steps_in > node.steps_out]
     loose = [node for node in nodes if node.steps_in == node.steps_out == 0]
     return [*ends, *loose] or nodes
@@ -279,7 +297,9 @@ def _by_rank(nodes: Sequence[_Node]) -> State:
     leaders = [node.best for node in nodes if _rank(node.best) == highest]
     if len(leaders) == 1 and highest >= 0 and leaders[0].object not in _ASK_STRIPE:
         return State(leaders[0])
-    return State(max(leaders, key=lambda leader: (_progress(leader), *_recency(leader))), True)
+    return State(
+        max(leaders, key=lambda leader: (_progress(leader), _by_name(leader))), undecided=True
+    )
 
 
 def _rank(snapshot: Snapshot) -> int:
@@ -322,12 +342,20 @@ def _recency(snapshot: Snapshot) -> tuple[datetime, str]:
     return snapshot.state_at, snapshot.event_id or ""
 
 
+def _by_name(snapshot: Snapshot) -> tuple[datetime, str, str, bytes]:
+    """An order that means nothing but is the same everywhere, also for states without event id."""
+    text = orjson.dumps(snapshot.payload, option=orjson.OPT_SORT_KEYS)
+    return *_recency(snapshot), snapshot.api_version, text
+
+
+def _ends_with(snapshot: Snapshot, suffix: str) -> bool:
+    return snapshot.event_type is not None and snapshot.event_type.endswith(suffix)
+
+
 def _is_born_after(snapshot: Snapshot, gone_at: datetime) -> bool:
     """Whether a state belongs to a new object that took the id of a deleted one."""
-    created = snapshot.payload.get("created")
-    if snapshot.object not in _CHOSEN_IDS or not isinstance(created, int):
-        return False
-    return datetime.fromtimestamp(created, UTC) > gone_at
+    born_at = snapshot.created_at
+    return snapshot.object in _CHOSEN_IDS and born_at is not None and born_at > gone_at
 
 
 def _without_repeats(snapshots: Iterable[Snapshot]) -> list[Snapshot]:

@@ -1,4 +1,4 @@
-"""First instants of every process we start: run as a file, before anything of the package is imported.
+"""First instants of every process we start: run as a file, before the package is imported.
 
 It ties the process to its parent, gives signals their default meaning, and becomes the command.
 Both outlive `exec`; doing them here spares the parent code between fork and exec, which is not safe
@@ -7,6 +7,7 @@ in a process with threads. Standard library only.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -19,15 +20,13 @@ _NOT_FOUND = 127
 def tie_to_parent(parent: int) -> None:
     """Let the kernel end this process when the parent is gone, however it went. Linux only."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it went before the tie was made
         raise SystemExit(_ORPHANED)
 
 
 def main(arguments: list[str]) -> None:
-    """Become the command. Shapes: the parent's process number, then the command and its arguments."""
+    """Become the command. Shapes: the parent's process number, then the command."""
     tie_to_parent(int(arguments[0]))
     # A shell starts background commands with SIGINT ignored; inherited, no child could be stopped.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):

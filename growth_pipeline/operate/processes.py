@@ -5,6 +5,7 @@ Knows nothing of what the processes do; `demo.py` and `serve.py` say which ones 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -27,12 +28,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GENTLE_SECONDS = 2.0
 _DATABASE_SECONDS = 1.5
 _POLL_SECONDS = 0.05
+_IDLE_SECONDS = 0.2
 _LAST_LINES = 5
 _ENTRY = Path(__file__).with_name("child.py")
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP arrived. Not an Exception: nothing may swallow it on the way out."""
+    """SIGINT, SIGTERM or SIGHUP arrived. Not an Exception: nothing may swallow it on its way."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -71,7 +73,9 @@ class Supervisor:
     Use it in the main thread: signals arrive there, and the tie to a parent is to its thread.
     """
 
-    def __init__(self, logs: Path, *, database_pid: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(
+        self, logs: Path, *, database_pid: Callable[[], int | None] = lambda: None
+    ) -> None:
         self._logs = logs
         self._database_pid = database_pid
         self._children: list[Child] = []
@@ -157,13 +161,15 @@ class Supervisor:
     def watch(self) -> None:
         """Look once whether all that should run does.
 
-        Raises: ChildEndedError naming the process that ended, with the end of its log.
+        Raises: ChildEndedError naming the process that ended, with the end of its log. Interrupted
+        again, should the first one have been lost in a place that swallows exceptions.
         """
+        if self._received is not None:
+            raise Interrupted(self._received)
         for child in self._children:
             code = child.process.poll()
             if code is not None and not child.may_end:
                 raise _ended(child, code)
-        self._reap_adopted()
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Poll until `ready` says so.
@@ -184,7 +190,8 @@ class Supervisor:
         """Stay until a signal comes or a process ends. Raises: Interrupted, ChildEndedError."""
         while True:
             self.watch()
-            time.sleep(0.2)
+            self._reap_adopted()  # only here: a subprocess.run elsewhere waits for its own child
+            time.sleep(_IDLE_SECONDS)
 
     def stop(self, child: Child) -> None:
         """End one process and its group before the others."""
@@ -196,7 +203,7 @@ class Supervisor:
         _signal_group(child, signal.SIGKILL)
         child.process.wait()
 
-    # --- the end -----------------------------------------------------------------------------------
+    # --- the end ---------------------------------------------------------------------------------
 
     def _stop_all(self) -> None:
         """Everything but the database gently, then by force; then the database; then the rest."""
@@ -219,7 +226,7 @@ class Supervisor:
         self._reap()
 
     def _stop_database(self) -> None:
-        """Fast shutdown (a checkpoint), then immediate (the next start recovers): nothing is lost."""
+        """Fast shutdown, then immediate, which the next start recovers from: nothing is lost."""
         pid = self._database_pid()
         if pid is None:
             return
@@ -285,12 +292,14 @@ def _ended(child: Child, code: int) -> ChildEndedError:
 def _become_subreaper() -> None:
     """Processes whose parent died become ours instead of process 1's. Linux only."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _signal_group(child: Child, number: int) -> None:
+    # On Linux a group without its leader is left to the sweep, which finds its members one by one:
+    # the group's number may belong to a stranger by now.
+    if child.process.poll() is not None and sys.platform == "linux":
+        return
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
 
@@ -313,7 +322,7 @@ def _pids_below(pid: int) -> list[int]:
 
 def _is_alive(pid: int) -> bool:
     with suppress(psutil.Error):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import pwd
 import re
 import subprocess
 import tempfile
@@ -18,13 +19,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from growth_pipeline.core.errors import ConfigurationError, GrowthError
+import psutil
+import psycopg
+import stamina
+from psycopg import sql
 
-if TYPE_CHECKING:
-    import pwd
+from growth_pipeline.core.errors import ConfigurationError, GrowthError
 
 DATABASES = ("growth", "growth_dagster")
 _SYSTEM_USER = "growth_postgres"  # Postgres refuses to run as root
@@ -33,12 +35,13 @@ _SOCKET_NAME = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_LIMIT = 103  # bytes; macOS allows 104 with the final zero, Linux 108
 _START_SECONDS = 120  # crash recovery comes before "ready"
 _STOP_SECONDS = 60
+_STATUS_LINE = 7  # of postmaster.pid, counted from 0; Postgres source, pidfile.h
 _STARTED_TWICE = "pre-existing shared memory block"
 _MAX_CONNECTIONS = 200
 
 
 class EmbeddedStartError(ConfigurationError):
-    """The embedded server could not be made or started; the message holds the server's own words."""
+    """The embedded server could not be made or started; the message holds its own words."""
 
 
 class _OldServerEnding(EmbeddedStartError):
@@ -57,7 +60,7 @@ class EmbeddedServer:
     pid: int
 
     def url(self, database: str) -> str:
-        """Address of one of its databases, for psycopg; reachable for this operating-system user."""
+        """Address of one of its databases; only this operating-system user can reach it."""
         host = quote(str(self.socket_dir), safe="/")
         return f"postgresql://postgres@/{quote(database)}?host={host}&port={_PORT}"
 
@@ -123,7 +126,9 @@ def _locked(data_dir: Path) -> Iterator[None]:
 def _running(data_dir: Path) -> EmbeddedServer | None:
     """The server named in postmaster.pid if that process is it and takes connections."""
     lines = _pid_file_lines(data_dir)
-    if len(lines) < 8 or lines[7].strip() != "ready" or not _is_server(int(lines[0]), data_dir):
+    if len(lines) <= _STATUS_LINE or lines[_STATUS_LINE].strip() != "ready":
+        return None
+    if not _is_server(int(lines[0]), data_dir):
         return None
     return EmbeddedServer(data_dir=data_dir, socket_dir=Path(lines[4]), pid=int(lines[0]))
 
@@ -137,8 +142,6 @@ def _pid_file_lines(data_dir: Path) -> list[str]:
 
 def _is_server(pid: int, data_dir: Path) -> bool:
     """Whether a process is this folder's server: numbers are given again after a restart."""
-    import psutil
-
     try:
         process = psutil.Process(pid)
         return process.name() == "postgres" and str(data_dir) in process.cmdline()
@@ -148,8 +151,6 @@ def _is_server(pid: int, data_dir: Path) -> bool:
 
 def _serves(data_dir: Path) -> bool:
     """Whether any Postgres process works in this folder, children of a killed server included."""
-    import psutil
-
     for process in psutil.process_iter(["name"]):
         if process.info["name"] == "postgres":
             try:
@@ -165,8 +166,6 @@ def _forget_stale_locks(data_dir: Path, socket_dir: Path) -> None:
 
     A dead number is left to Postgres, which knows best; a living stranger would stop the start.
     """
-    import psutil
-
     lines = _pid_file_lines(data_dir)
     if not lines or not lines[0].isdigit() or not psutil.pid_exists(int(lines[0])):
         return
@@ -179,8 +178,6 @@ def _forget_stale_locks(data_dir: Path, socket_dir: Path) -> None:
 
 
 def _start(data_dir: Path) -> EmbeddedServer:
-    import stamina
-
     if not (data_dir / "PG_VERSION").exists():
         _initialise(data_dir)
     _check_version(data_dir)
@@ -198,8 +195,8 @@ def _start(data_dir: Path) -> EmbeddedServer:
 
 
 def _start_once(data_dir: Path, socket_dir: Path) -> None:
-    if _is_starting(data_dir):  # its starter was killed; the server itself goes on
-        _wait_until_ready(data_dir)
+    _await_other_start(data_dir)
+    if _running(data_dir) is not None:
         return
     _forget_stale_locks(data_dir, socket_dir)
     log = _log_path(data_dir)
@@ -221,11 +218,12 @@ def _is_starting(data_dir: Path) -> bool:
     return bool(lines) and lines[0].isdigit() and _is_server(int(lines[0]), data_dir)
 
 
-def _wait_until_ready(data_dir: Path) -> None:
+def _await_other_start(data_dir: Path) -> None:
+    """Wait for a server whose starter was killed, or that is just ending, to be ready or gone."""
     deadline = time.monotonic() + _START_SECONDS
-    while _running(data_dir) is None:
-        if time.monotonic() > deadline or not _is_starting(data_dir):
-            raise _start_error(data_dir, "it did not become ready")
+    while _is_starting(data_dir) and _running(data_dir) is None:
+        if time.monotonic() > deadline:
+            raise _start_error(data_dir, f"it is not ready after {_START_SECONDS} s")
         time.sleep(0.05)
 
 
@@ -259,13 +257,15 @@ def _initialise(data_dir: Path) -> None:
 def _configure(data_dir: Path, socket_dir: Path) -> None:
     """Write our settings. Trust is safe: only this operating-system user can open the socket."""
     quoted = str(socket_dir).replace("'", "''")
-    (data_dir / "growth.conf").write_text(
+    path = data_dir / "growth.conf"
+    path.write_text(
         f"listen_addresses = ''\nport = {_PORT}\nunix_socket_directories = '{quoted}'\n"
         "unix_socket_permissions = 0700\n"
         f"max_connections = {_MAX_CONNECTIONS}\nshared_buffers = '256MB'\n"
         "max_wal_size = '2GB'\nTimeZone = 'UTC'\nlog_timezone = 'UTC'\n",
         encoding="utf-8",
     )
+    _give_to_system_user(path)
 
 
 def _check_version(data_dir: Path) -> None:
@@ -302,9 +302,6 @@ def _socket_dir(data_dir: Path) -> Path:
 
 
 def _create_databases(server: EmbeddedServer, databases: Sequence[str]) -> None:
-    import psycopg
-    from psycopg import sql
-
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         there = {row[0] for row in connection.execute("select datname from pg_database")}
         for name in databases:
@@ -350,8 +347,6 @@ def _binaries() -> Path:
 
 def _system_user() -> pwd.struct_passwd | None:
     """The user the server runs as when we are root (made on first use), else None."""
-    import pwd
-
     if os.geteuid() != 0:
         return None
     try:
@@ -378,7 +373,7 @@ def _give_to_system_user(path: Path) -> None:
 
 
 def _let_through(path: Path) -> None:
-    """Let the system user pass the folders above a path: search permission only, nothing to read."""
+    """Let the system user pass the folders above a path: search them, read nothing."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & 0o001:
@@ -388,8 +383,7 @@ def _let_through(path: Path) -> None:
 def _start_error(data_dir: Path, reason: str) -> EmbeddedStartError:
     return EmbeddedStartError(
         f"the embedded Postgres in {data_dir} does not start: {reason}",
-        remedy=f"read {_log_path(data_dir)}, "
-        "or set GROWTH_DATABASE_URL to a Postgres 15 or newer",
+        remedy=f"read {_log_path(data_dir)}, or set GROWTH_DATABASE_URL to a Postgres 15 or newer",
     )
 
 

@@ -11,18 +11,20 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
 
 if TYPE_CHECKING:
     import polars as pl
-    from psycopg_pool import ConnectionPool
+    from growth_pipeline.storage.binary_rows import ColumnType
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 """A connection inside one transaction, as `Database.connection()` gives it."""
@@ -47,7 +49,8 @@ class Database:
     """One Postgres database behind a small pool that opens at first use.
 
     `dry_run = True` rolls every transaction back at its end: all statements run, nothing stays.
-    Safe to share between threads. Close it, or use it as a context manager.
+    Safe to share between threads. A caller waits `timeout` seconds at most for a connection. Close
+    it, or use it as a context manager.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class Database:
         min_size: int = 1,
         max_size: int = 8,
         application_name: str = "growth",
+        timeout: float = _CHECKOUT_SECONDS,
     ) -> None:
         self.dry_run = False
+        self._timeout = timeout
         self._conninfo = _conninfo(url, application_name)
         self._sizes = (min_size, max_size)
         self._pool: ConnectionPool[Connection] | None = None
@@ -90,7 +95,10 @@ class Database:
                 yield connection
                 committing = not self.dry_run
         except psycopg.Error as error:
-            raise _translated(error, connection, committing=committing) from error
+            translated = _translated(error, connection, committing=committing)
+            if translated is error:
+                raise
+            raise translated from error
         finally:
             pool.putconn(connection)
 
@@ -102,19 +110,17 @@ class Database:
                 self._pool = None
 
     def _opened(self) -> ConnectionPool[Connection]:
-        from psycopg_pool import ConnectionPool
-
         with self._opening:
             if self._pool is None:
-                # One plain connection first: it fails at once and says why, a pool waits and does not.
-                connect(self._conninfo).close()
+                # One plain connection first: it fails at once and says why; a pool waits.
+                _connect(self._conninfo).close()
                 self._pool = ConnectionPool(
                     self._conninfo,
                     kwargs={"prepare_threshold": None},  # prepared statements break behind poolers
                     min_size=self._sizes[0],
                     max_size=self._sizes[1],
-                    timeout=_CHECKOUT_SECONDS,
-                    reconnect_timeout=_CHECKOUT_SECONDS,
+                    timeout=self._timeout,
+                    reconnect_timeout=self._timeout,
                     configure=_show_utc,
                     check=ConnectionPool.check_connection,
                     open=True,
@@ -122,14 +128,12 @@ class Database:
             return self._pool
 
     def _checkout(self, pool: ConnectionPool[Connection]) -> Connection:
-        from psycopg_pool import PoolClosed, PoolTimeout
-
         try:
             return pool.getconn()
         except PoolTimeout:
-            connect(self._conninfo).close()  # raises with the reason when the database is away
+            _connect(self._conninfo).close()  # raises with the reason when the database is away
             raise RemoteUnavailableError(
-                f"no connection to {_where(self._conninfo)} became free in {_CHECKOUT_SECONDS} s",
+                f"no connection to {_where(self._conninfo)} became free in {self._timeout:g} s",
                 remedy="look for long transactions (pg_stat_activity)",
             ) from None
         except PoolClosed:
@@ -141,7 +145,10 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
 
     Raises: RemoteUnavailableError or ConfigurationError; the message never holds a password.
     """
-    conninfo = _conninfo(url, "growth")
+    return _connect(_conninfo(url, "growth"), autocommit=autocommit)
+
+
+def _connect(conninfo: str, *, autocommit: bool = False) -> Connection:
     try:
         return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
     except psycopg.OperationalError as error:
@@ -153,7 +160,10 @@ def normalise_url(url: str) -> str:
 
     Raises: ConfigurationError for anything else; the message never holds the address.
     """
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        raise _unreadable_address() from None
     if not _SCHEME.match(parts.scheme):
         raise ConfigurationError(
             "the database address does not begin with postgresql://",
@@ -248,9 +258,9 @@ def copy_out(
     """Result of a query as a frame, read by binary COPY in batches of bounded size.
 
     Shapes: one column per result column, its type fixed by Postgres's (also for no rows): whole
-    numbers, float, bool, text, bytes, date, timestamps in microseconds (UTC for timestamptz),
-    numeric as Decimal, arrays of these; jsonb and uuid as text.
-    Raises: GrowthError for a result type that is not in this list.
+    numbers, float, bool, text, bytes, date, timestamps in microseconds (UTC for timestamptz); json
+    and jsonb as text. The query has no semicolon at its end.
+    Raises: GrowthError for a column of another type; cast it in the query (`::text`, `::int8`).
     """
     import polars as pl
 
@@ -266,7 +276,23 @@ def copy_batches(
     batch_rows: int = 100_000,
 ) -> Iterator[pl.DataFrame]:
     """Like `copy_out`, one frame of at most `batch_rows` rows at a time; at least one frame."""
-    raise NotImplementedError
+    import polars as pl
+
+    from growth_pipeline.storage import binary_rows
+
+    text = psycopg.ClientCursor(connection).mogrify(query, params)  # COPY takes no parameters
+    names, types = _described(connection, text)
+    with connection.cursor() as cursor, cursor.copy(_copy_statement(text)) as copy:
+        messages = map(bytes, copy)
+        # The header comes in one message with the first row, or with the end mark if there is none.
+        rest = chain([next(messages)[binary_rows.HEADER_SIZE :]], messages)
+        first = True
+        while (rows := list(islice(rest, batch_rows))) or first:
+            if rows and rows[-1] == binary_rows.END:
+                del rows[-1]
+            if rows or first:
+                yield pl.DataFrame(binary_rows.decode(rows, names, types))
+            first = False
 
 
 def lock_partition(connection: Connection, *parts: str) -> None:
@@ -297,7 +323,7 @@ def _names(columns: Iterable[str]) -> sql.Composed:
 
 def _clause(word: str, condition: str | None) -> sql.Composable:
     """A condition written by a slice (code, never data) after its word."""
-    return sql.SQL(f"{word} {condition}") if condition else sql.SQL("")  # type: ignore[arg-type]
+    return _code(f"{word} {condition}" if condition else "")
 
 
 def _update(columns: Sequence[str], where: str | None) -> sql.Composed:
@@ -326,6 +352,32 @@ def _stage(
     return staging
 
 
+def _described(connection: Connection, query: str) -> tuple[list[str], list[ColumnType]]:
+    """Names and types of a query's columns, without running it."""
+    from growth_pipeline.storage.binary_rows import COLUMN_TYPES
+
+    description = connection.execute(
+        _code(f"select * from ({query}) as described limit 0")  # noqa: S608 - values are quoted
+    ).description
+    columns = description or []
+    for column in columns:
+        if column.type_code not in COLUMN_TYPES:
+            raise GrowthError(
+                f"column {column.name} of the query has type {column.type_display}",
+                remedy=f"cast it in the query, for example {column.name}::text",
+            )
+    return [column.name for column in columns], [COLUMN_TYPES[c.type_code] for c in columns]
+
+
+def _copy_statement(query: str) -> sql.SQL:
+    return _code(f"copy ({query}) to stdout (format binary)")
+
+
+def _code(text: str) -> sql.SQL:
+    """A statement put together here from code and from values that psycopg quoted."""
+    return sql.SQL(text)
+
+
 def _copy_rows(
     connection: Connection,
     target: sql.Identifier,
@@ -346,18 +398,26 @@ def _copy_rows(
 
 
 def _conninfo(url: str, application_name: str) -> str:
-    """The address with our defaults. libpq's own complaint may quote a password, so it is not shown."""
-    text = url if "=" in url and "://" not in url else normalise_url(url)
+    """The address with our defaults; libpq's own complaint may quote a password, so it stays here."""
     try:
-        given = psycopg.conninfo.conninfo_to_dict(text)
-        defaults = {"application_name": application_name, "connect_timeout": _CONNECT_SECONDS}
-        return psycopg.conninfo.make_conninfo("", **{**defaults, **given})
+        given = psycopg.conninfo.conninfo_to_dict(normalise_url(url))
     except psycopg.Error:
-        raise ConfigurationError(
-            "the database address cannot be read",
-            remedy="write it as postgresql://user:password@host:5432/database, "
-            "with special characters of the password percent-encoded",
-        ) from None
+        raise _unreadable_address() from None
+    # A raw / or # in a password moves the rest of it into port or database name.
+    ports = str(given.get("port") or "5432").split(",")
+    if not all(port.isdigit() for port in ports) or "@" in str(given.get("dbname") or ""):
+        raise _unreadable_address()
+    given.setdefault("application_name", application_name)
+    given.setdefault("connect_timeout", _CONNECT_SECONDS)
+    return psycopg.conninfo.make_conninfo("", **given)
+
+
+def _unreadable_address() -> ConfigurationError:
+    return ConfigurationError(
+        "the database address cannot be read",
+        remedy="write it as postgresql://user:password@host:5432/database, "
+        "with special characters of the password percent-encoded",
+    )
 
 
 def _where(conninfo: str) -> str:
@@ -367,7 +427,7 @@ def _where(conninfo: str) -> str:
 
 
 def _show_utc(connection: Connection) -> None:
-    """Instants are shown in UTC. Only how they look: a pooler that forgets it changes no instant."""
+    """Instants are shown in UTC; a pooler that forgets it changes how they look, not what they are."""
     connection.execute("set time zone 'UTC'")
     connection.commit()
 
@@ -390,11 +450,13 @@ def _connect_error(error: psycopg.OperationalError, conninfo: str) -> GrowthErro
     )
 
 
-def _translated(
-    error: psycopg.Error, connection: Connection, *, committing: bool
-) -> Exception:
+def _translated(error: psycopg.Error, connection: Connection, *, committing: bool) -> Exception:
     """The error as the caller should meet it; a statement's own error stays what it is."""
-    if connection.closed or connection.broken:
+    if (
+        connection.closed
+        or connection.broken
+        or isinstance(error, errors.StatementCompletionUnknown)
+    ):
         if committing:
             return OutcomeUnknownError(
                 "the database went away during COMMIT; whether the change is stored is not known",

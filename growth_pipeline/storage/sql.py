@@ -1,4 +1,4 @@
-"""Finds the SQL files of `sql/`: in a checkout at its root, in an installed wheel inside the package.
+"""Finds the SQL files: `sql/` at the root of a checkout, `_sql` inside an installed package.
 
 Statements live in files with values bound by the caller; nothing here fills templates.
 """

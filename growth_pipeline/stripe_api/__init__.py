@@ -1,0 +1,1 @@
+"""Stripe as it is: lists, single objects, limits, versions, signatures. No table of ours."""

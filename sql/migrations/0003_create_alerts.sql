@@ -15,11 +15,15 @@ create table alerts.outbox (
     last_error text,
     external_id text,
     created_at timestamptz not null,
+    claimed_at timestamptz,
     sent_at timestamptz,
     unique (alert_key, channel)
 );
 comment on table alerts.outbox is 'Grain: one alert to one channel; written before the call is made.';
+comment on column alerts.outbox.claimed_at is 'When a deliverer last took it. A claim that is too old ends as unknown.';
+comment on column alerts.outbox.external_id is 'What the channel calls it: the number of the GitHub issue.';
 create index outbox_waiting on alerts.outbox (created_at) where state = 'pending';
+create index outbox_by_fingerprint on alerts.outbox (fingerprint, alert_id);
 
 alter table alerts.outbox enable row level security;
 alter table alerts.outbox force row level security;

@@ -1,0 +1,212 @@
+"""GitHub issues: one open issue a problem, commented when it changes, closed when it is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from githubkit import GitHub, TokenAuthStrategy
+from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
+
+from growth_pipeline.alerts.deliver import (
+    ChannelRefusedError,
+    OutcomeUnknownError,
+    WaitingAlert,
+)
+from growth_pipeline.core.errors import ConfigurationError
+
+TIMEOUT_SECONDS = 10
+PAGE_LENGTH = 100
+# Open issues looked through for a marker when our own outbox does not know the issue.
+PAGES_READ = 10
+_HTTP_NOT_FOUND = (404, 410)
+_HTTP_SETTINGS = (401, 403, 404, 410)
+_HTTP_SERVER_ERROR = 500
+_REPOSITORY = re.compile(r"([A-Za-z0-9_.-]+)/([A-Za-z0-9_.-]+)\Z")
+
+
+def fence(text: str) -> str:
+    """Text as a code block that it cannot leave: no mention, link or image comes out of it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    return f"{ticks}text\n{text}\n{ticks}"
+
+
+def marker(name: str) -> str:
+    """Hidden comment that a later call finds its own issue or comment by."""
+    return f"<!-- growth-alert {name} -->"
+
+
+class GitHubChannel:
+    """Writes issues with a token. Its calls are made once: githubkit's own retries are off."""
+
+    name = "github"
+    batch = 1
+
+    def __init__(
+        self,
+        token: str,
+        repository: str,
+        *,
+        api_base: str = "https://api.github.com",
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        match = _REPOSITORY.match(repository)
+        if match is None:
+            raise ConfigurationError(
+                "the alert repository is not of the form owner/name",
+                remedy="correct GROWTH_ALERTS__GITHUB_REPOSITORY",
+            )
+        self._owner, self._repository = match[1], match[2]
+        self._github = GitHub(
+            TokenAuthStrategy(token),
+            base_url=api_base,
+            timeout=timeout_seconds,
+            auto_retry=False,
+            http_cache=False,
+        )
+
+    def send(self, alerts: Sequence[WaitingAlert]) -> str | None:
+        """Create, comment or close the issue of the first alert. See `Channel.send`."""
+        (alert,) = alerts
+        number = self._issue_of(alert)
+        if alert.kind == "recovery":
+            return self._close(number, alert) if number else None
+        return self._repeat(number, alert) if number else self._create(alert)
+
+    def find(self, alert: WaitingAlert) -> str | None:
+        """Number of the issue that already carries this very alert. See `Channel.find`."""
+        number = self._issue_of(alert)
+        if number is None:
+            return None
+        wanted = marker(alert.alert_key)
+        texts = [self._read_issue(number) or {}, *self._comments(number)]
+        return number if any(wanted in (text.get("body") or "") for text in texts) else None
+
+    def _issue_of(self, alert: WaitingAlert) -> str | None:
+        if alert.known_as and self._read_issue(alert.known_as) is not None:
+            return alert.known_as
+        wanted = marker(alert.fingerprint)
+        for issue in self._open_issues():
+            if wanted in (issue.get("body") or ""):
+                return str(issue["number"])
+        return None
+
+    def _read_issue(self, number: str) -> dict[str, Any] | None:
+        with _reading(missing_ok=True):
+            issue: Any = self._github.rest.issues.get(
+                self._owner, self._repository, int(number)
+            ).json()
+            return dict(issue)
+        return None
+
+    def _open_issues(self) -> Iterator[dict[str, Any]]:
+        for page in range(1, PAGES_READ + 1):
+            with _reading():
+                issues: Any = self._github.rest.issues.list_for_repo(
+                    self._owner,
+                    self._repository,
+                    state="open",
+                    per_page=PAGE_LENGTH,
+                    page=page,
+                ).json()
+            yield from issues
+            if len(issues) < PAGE_LENGTH:
+                return
+
+    def _comments(self, number: str) -> Iterator[dict[str, Any]]:
+        for page in range(1, PAGES_READ + 1):
+            with _reading():
+                comments: Any = self._github.rest.issues.list_comments(
+                    self._owner, self._repository, int(number), per_page=PAGE_LENGTH, page=page
+                ).json()
+            yield from comments
+            if len(comments) < PAGE_LENGTH:
+                return
+
+    def _create(self, alert: WaitingAlert) -> str:
+        body = "\n".join([fence(alert.body), marker(alert.fingerprint), marker(alert.alert_key)])
+        with _writing():
+            made = self._github.rest.issues.create(
+                self._owner, self._repository, title=alert.title, body=body
+            )
+            return str(made.json()["number"])
+
+    def _repeat(self, number: str, alert: WaitingAlert) -> str:
+        # Reopening first: done twice it is done once, while a comment is not.
+        with _writing():
+            self._github.rest.issues.update(
+                self._owner, self._repository, int(number), state="open", title=alert.title
+            )
+        self._comment(number, alert)
+        return number
+
+    def _close(self, number: str, alert: WaitingAlert) -> str:
+        with _writing():
+            self._github.rest.issues.update(
+                self._owner,
+                self._repository,
+                int(number),
+                state="closed",
+                state_reason="completed",
+            )
+        self._comment(number, alert)
+        return number
+
+    def _comment(self, number: str, alert: WaitingAlert) -> None:
+        body = "\n".join([fence(f"{alert.title}\n{alert.body}"), marker(alert.alert_key)])
+        with _writing():
+            self._github.rest.issues.create_comment(
+                self._owner, self._repository, int(number), body=body
+            )
+
+
+@contextmanager
+def _reading(*, missing_ok: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except RequestFailed as error:
+        if missing_ok and error.response.status_code in _HTTP_NOT_FOUND:
+            return
+        raise _refusal(error) from None
+    except (GitHubException, httpx.HTTPError):
+        raise _refused("GitHub does not answer") from None
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except RequestFailed as error:
+        if error.response.status_code >= _HTTP_SERVER_ERROR:
+            raise OutcomeUnknownError(f"GitHub answered {error.response.status_code}") from None
+        raise _refusal(error) from None
+    except RequestError as error:
+        if isinstance(error.exc, (httpx.ConnectError, httpx.ConnectTimeout)):
+            raise _refused("GitHub does not answer") from None
+        raise OutcomeUnknownError("GitHub's answer was lost") from None
+
+
+def _refusal(error: RequestFailed) -> ChannelRefusedError:
+    status = error.response.status_code
+    if isinstance(error, RateLimitExceeded) or status >= _HTTP_SERVER_ERROR:
+        return _refused(f"GitHub answered {status}")
+    if status in _HTTP_SETTINGS:
+        return ChannelRefusedError(
+            f"GitHub answered {status}",
+            remedy="check GROWTH_ALERTS__GITHUB_TOKEN (right to write issues) and "
+            "GROWTH_ALERTS__GITHUB_REPOSITORY; the alerts wait",
+            retryable=False,
+        )
+    return ChannelRefusedError(
+        f"GitHub refused one alert with {status}",
+        remedy="read the alert in the log; it is tried again with the next alerts",
+        blocks_channel=False,
+    )
+
+
+def _refused(message: str) -> ChannelRefusedError:
+    return ChannelRefusedError(message, remedy="it is sent again with the next alerts")

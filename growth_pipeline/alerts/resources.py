@@ -1,0 +1,51 @@
+"""What the alert assets are given: the outbox and the channels that the settings configure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from growth_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from growth_pipeline.alerts.deliver import Channel
+    from growth_pipeline.alerts.store import AlertStore
+
+
+@dg.resource(description="The alert outbox in Postgres.", required_resource_keys={"database"})
+def alert_store(context: dg.InitResourceContext) -> AlertStore:
+    """Store on the run's database."""
+    from growth_pipeline.alerts.store import AlertStore  # noqa: PLC0415 - when asked
+
+    return AlertStore(context.resources.database)
+
+
+@dg.resource(description="Where alerts go besides the log: Slack and GitHub, as configured.")
+def alert_channels(_context: dg.InitResourceContext) -> Sequence[Channel]:
+    """Channels outside. Empty: alerts go to the log alone."""
+    settings = load_settings().alerts
+    channels: list[Channel] = []
+    if settings.slack_webhook_url:
+        from growth_pipeline.alerts.slack import SlackChannel  # noqa: PLC0415 - when asked
+
+        channels.append(SlackChannel(settings.slack_webhook_url.get_secret_value()))
+    if settings.github_token and settings.github_repository:
+        from growth_pipeline.alerts.github import GitHubChannel  # noqa: PLC0415 - when asked
+
+        channels.append(
+            GitHubChannel(
+                settings.github_token.get_secret_value(),
+                settings.github_repository,
+                api_base=settings.github_api_base,
+            )
+        )
+    return channels
+
+
+@dg.resource(description="Public address of Dagster's UI, for links in alerts.")
+def dagster_url(_context: dg.InitResourceContext) -> str:
+    """Without a slash at its end; the address on this machine when none is set."""
+    web = load_settings().web
+    return (web.dagster_url or f"http://{web.host}:{web.dagster_port}").rstrip("/")

@@ -1,0 +1,174 @@
+"""The audit's classes of findings as asset checks: one check a group of classes, one result a month.
+
+A failed check never stops a run: the report must exist exactly when the books are wrong.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+
+from growth_pipeline.audit.findings import Finding, Severity, Verdict, count_by_code
+from growth_pipeline.billing.partitions import monthly_check
+from growth_pipeline.core.errors import UnknownValueError
+from growth_pipeline.core.money import to_major
+
+FINDINGS_KEY = ("audit", "findings")
+VERDICT = "verdict"
+_EXAMPLES = 10
+
+# Every code of the contract is in exactly one group.
+GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "sources_are_complete": ("Every list of Stripe was read to its end.", ("source_incomplete",)),
+    "rows_are_of_this_account": (
+        "No booked row is marked with another account or mode.",
+        ("livemode_leak", "account_leak"),
+    ),
+    "booked_payments_exist_in_stripe": (
+        "Stripe knows every booked id.",
+        ("missing_in_stripe",),
+    ),
+    "settled_payments_are_booked": (
+        "Every settled payment of Stripe has a row.",
+        ("missing_in_db",),
+    ),
+    "payments_are_booked_once": ("No payment has two rows.", ("duplicate_row",)),
+    "statuses_agree": (
+        "Both sides agree whether a payment succeeded.",
+        ("status_mismatch", "uncaptured_booked"),
+    ),
+    "currencies_agree": ("Both sides have the same currency.", ("currency_mismatch",)),
+    "amounts_agree": (
+        "Both sides have the same amount, to the minor unit.",
+        ("amount_mismatch", "amount_rounding"),
+    ),
+    "refunds_agree": (
+        "Both sides have the same refunds, and no refund is stuck.",
+        ("refund_missing", "refund_excess", "refund_failed_booked", "refund_stuck"),
+    ),
+    "disputes_agree": (
+        "Both sides have the same disputed funds.",
+        ("dispute_missing", "dispute_state"),
+    ),
+    "fees_and_net_agree": (
+        "Booked fee and net are the balance transaction's.",
+        ("fee_mismatch", "net_mismatch"),
+    ),
+    "references_exist": (
+        "Every row and balance transaction points at something known.",
+        ("balance_unlinked", "orphan_row"),
+    ),
+    "months_agree": ("Both sides book a payment in the same month.", ("period_cutoff",)),
+    "totals_are_explained": (
+        "Booked less Stripe's total is what the findings say, to the minor unit.",
+        ("bridge_nonzero",),
+    ),
+}
+
+AUDIT_CHECKS = (
+    *(
+        monthly_check(
+            FINDINGS_KEY, name, description, metadata={"classes": ", ".join(codes)}
+        )
+        for name, (description, codes) in GROUPS.items()
+    ),
+    monthly_check(FINDINGS_KEY, VERDICT, "The month's verdict is PASS."),
+)
+
+
+def check_results(findings: Sequence[Finding], verdict: Verdict) -> list[dg.AssetCheckResult]:
+    """One result a group and one for the verdict."""
+    results = [
+        _group_result(name, [finding for finding in findings if finding.code in codes])
+        for name, (_, codes) in GROUPS.items()
+    ]
+    return [*results, _verdict_result(findings, verdict)]
+
+
+def sum_impacts(findings: Iterable[Finding]) -> dict[str, int]:
+    """Booked less Stripe by currency, minor units, over findings whose impact is known."""
+    totals: defaultdict[str, int] = defaultdict(int)
+    for finding in findings:
+        for currency, impact in (finding.impacts or {}).items():
+            totals[currency] += impact
+    return dict(sorted(totals.items()))
+
+
+def findings_table(findings: Sequence[Finding], limit: int) -> dg.TableMetadataValue:
+    """The first findings as a table in Dagster's UI; minor units of the named currency."""
+    rows = [
+        dg.TableRecord(
+            {
+                "severity": str(finding.severity),
+                "code": finding.code,
+                "object": finding.object_id,
+                "currency": finding.currency or "",
+                "impact_minor": _known(finding.impact_minor),
+                "action": finding.action,
+            }
+        )
+        for finding in findings[:limit]
+    ]
+    columns = ("severity", "code", "object", "currency", "impact_minor", "action")
+    return dg.MetadataValue.table(
+        rows, dg.TableSchema([dg.TableColumn(name) for name in columns])
+    )
+
+
+def _known(impact_minor: int | None) -> str:
+    return "unknown" if impact_minor is None else str(impact_minor)
+
+
+def _group_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    worst = min((finding.severity for finding in findings), key=list(Severity).index, default=None)
+    impacts = sum_impacts(findings)
+    metadata: dict[str, dg.MetadataValue | int | str | None] = {
+        "findings": len(findings),
+        "counts": dg.MetadataValue.json(count_by_code(findings)),
+        "impact_minor": dg.MetadataValue.json(impacts),
+    }
+    if worst is not None:
+        metadata["severity"] = str(worst)
+        metadata["remedy"] = " ".join(part for part in (findings[0].action,) if part)
+        metadata["examples"] = findings_table(findings, _EXAMPLES)
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=worst is None,
+        severity=_severity(worst),
+        description=_summary(findings, impacts) if findings else None,
+        metadata=metadata,
+    )
+
+
+def _verdict_result(findings: Sequence[Finding], verdict: Verdict) -> dg.AssetCheckResult:
+    failed = verdict is Verdict.FAIL
+    return dg.AssetCheckResult(
+        check_name=VERDICT,
+        passed=verdict is Verdict.PASS,
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        description=f"{verdict}: {_summary(findings, sum_impacts(findings))}",
+        metadata={"verdict": str(verdict), "findings": len(findings)},
+    )
+
+
+def _severity(worst: Severity | None) -> dg.AssetCheckSeverity:
+    if worst is Severity.HIGH:
+        return dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckSeverity.WARN
+
+
+def _summary(findings: Sequence[Finding], impacts: Mapping[str, int]) -> str:
+    """`3 findings (missing_in_db 2, duplicate_row 1), -45.00 usd`: what an alert says."""
+    counts = ", ".join(f"{code} {count}" for code, count in count_by_code(findings).items())
+    said = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
+    money = [_money(minor, currency) for currency, minor in impacts.items() if minor]
+    return ", ".join([f"{said} ({counts})" if counts else said, *money])
+
+
+def _money(minor: int, currency: str) -> str:
+    try:
+        return f"{to_major(minor, currency):+f} {currency}"
+    except UnknownValueError:
+        return f"{minor:+d} minor units {currency}"

@@ -1,0 +1,58 @@
+"""When the audit runs: every midnight UTC, for the month that ran and, at first, the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from growth_pipeline.core.periods import Month
+from growth_pipeline.settings import load_settings
+
+AUDIT_DAY_TAG = "growth/audit_day"
+
+audit_job = dg.define_asset_job(
+    "audit_job",
+    selection=dg.AssetSelection.assets(dg.AssetKey(["audit", "report"])).upstream(),
+    description="All that the audit of one month needs: extracts, mirror, payments, audit, report.",
+    tags={"dagster/max_runtime": "7200"},
+)
+
+
+def due_months(day: date, *, previous_month_days: int) -> list[Month]:
+    """Months to audit at the midnight that begins a day, the newest first.
+
+    The month that was running a moment ago, and on the first days of a month the one before: at
+    the very start of a month there is nothing in it yet, and late facts still reach the last one.
+    """
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    months = {Month.of(midnight - timedelta(seconds=1))}
+    if day.day <= previous_month_days:
+        months.add(Month.of(midnight).previous)
+    return sorted(months, reverse=True)
+
+
+def request_audit(month: Month, day: date, *, kind: str) -> dg.RunRequest:
+    """One audit of one month for one day; asked for twice it runs once."""
+    return dg.RunRequest(
+        run_key=f"{kind}:{day.isoformat()}:{month.key}",
+        partition_key=month.key,
+        tags={AUDIT_DAY_TAG: day.isoformat()},
+    )
+
+
+@dg.schedule(
+    name="daily_audit_schedule",
+    cron_schedule="0 0 * * *",
+    execution_timezone="UTC",
+    job=audit_job,
+    description="Midnight UTC: audits the running month and, in its first days, the one before.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def daily_audit_schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """One run a month that is due."""
+    day = context.scheduled_execution_time.astimezone(UTC).date()
+    days = load_settings().audit.previous_month_days
+    for month in due_months(day, previous_month_days=days):
+        yield request_audit(month, day, kind="daily")

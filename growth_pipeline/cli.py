@@ -1,0 +1,334 @@
+"""The `growth` command: parse, call, print. Never a rule.
+
+Data goes to stdout, progress and messages to stderr. Everything heavy is imported inside the
+command that needs it, so that `growth --help` answers at once. Contract: docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
+
+if TYPE_CHECKING:
+    from growth_pipeline.operate.doctor import Check
+    from growth_pipeline.operate.home import Home
+    from growth_pipeline.settings import Settings
+
+app = typer.Typer(
+    name="growth",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Growth and revenue pipeline: mirrors Stripe and checks that the books agree with it.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 audit FAIL, 4 audit WARNING under "
+    "--strict, 5 configuration missing or wrong, 6 remote system unavailable (retry helps).",
+)
+config_app = typer.Typer(help="Settings: what holds, and an example file.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+_GLOBAL_FLAGS = ("--debug", "--no-color")
+
+
+class ReportFormat(StrEnum):
+    """Faces of a report."""
+
+    MARKDOWN = "md"
+    JSON = "json"
+    CSV = "csv"
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+DryRunFlag = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")
+]
+
+
+def say(message: str) -> None:
+    """One line of progress on stderr."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(message, markup=False)
+
+
+def emit(text: str) -> None:
+    """Data on stdout, as it is."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def emit_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    import json
+
+    emit(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="No colours; so does NO_COLOR.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Options of every command."""
+    del debug, no_color  # `main` takes them out of the arguments, so that they may stand anywhere
+    if version:
+        from growth_pipeline import __version__
+
+        emit(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    *,
+    months: Annotated[int, typer.Option(min=1, max=60, help="Months of history.")] = 12,
+    customers: Annotated[int, typer.Option(min=1, help="Customers of the company.")] = 200,
+    seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 7,
+    port: Annotated[int, typer.Option(help="Port of the web app; 0: any.")] = 8600,
+    dagster_port: Annotated[int, typer.Option(help="Port of Dagster's UI; 0: any.")] = 3000,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget the last demo first.")] = False,
+    exit_when_green: Annotated[
+        bool,
+        typer.Option(
+            "--exit-when-green",
+            help="End with 0 once every planted fault is found and nothing else; else with 1.",
+        ),
+    ] = False,
+) -> None:
+    """Show everything on a simulated company: no keys, no network, nothing but this folder."""
+    from growth_pipeline.operate.demo import DemoOptions, run_demo
+
+    chosen = DemoOptions(months, customers, seed, port, dagster_port, reset, exit_when_green)
+    raise typer.Exit(run_demo(chosen, say=say, emit=emit))
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check this installation: one line a check, each with its fix."""
+    from growth_pipeline.operate.doctor import examine, exit_code_of
+
+    results = list(examine())
+    if as_json:
+        emit_json([result.as_dict() for result in results])
+    else:
+        for result in results:
+            _print_check(result)
+    raise typer.Exit(exit_code_of(results))
+
+
+@app.command()
+def migrate(dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
+    """Bring the database to this version's schema. Killed anywhere, it is run again."""
+    from growth_pipeline.operate.home import migrate_home, open_home
+    from growth_pipeline.settings import load_settings
+    from growth_pipeline.storage.migrations import head, pending
+
+    with open_home() as home:
+        waiting = pending(home.database_url)
+        applied = [] if dry_run else migrate_home(home, load_settings(), explicitly=True)
+    document = {"head": head(), "pending": waiting, "applied": applied, "dry_run": dry_run}
+    if as_json:
+        emit_json(document)
+    elif not waiting:
+        emit(f"up to date: {head()}")
+    else:
+        verb = "would apply" if dry_run else "applied"
+        emit("\n".join(f"{verb} {name}" for name in (waiting if dry_run else applied)))
+
+
+@app.command()
+def audit(
+    *,
+    month: Annotated[str, typer.Option(help="Month to audit, in UTC: 2025-10.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Write the report into this file instead of stdout.")
+    ] = None,
+    report_format: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Report as; default: by the file's ending, else md."),
+    ] = None,
+    as_json: JsonFlag = False,
+    dry_run: DryRunFlag = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 4 when the verdict is WARNING.")
+    ] = False,
+) -> None:
+    """Compare the booked payments of a month with Stripe, and report every difference.
+
+    The run stands in Dagster's history like one started in its UI. Exit code 3: verdict FAIL.
+    """
+    from growth_pipeline.core.periods import Month
+    from growth_pipeline.operate.audit import audit_month, month_to_audit
+
+    chosen = month_to_audit(Month.parse(month), now=datetime.now(UTC))
+    target = output.absolute() if output else None
+    face = _face(report_format, target, as_json=as_json)
+    report = audit_month(chosen, dry_run=dry_run, say=say)
+    if target is not None:
+        report.write(target, face)
+        say(f"report written to {target}")
+    if as_json:
+        emit(report.text("json"))
+    elif target is None:
+        emit(report.text(face))
+    raise typer.Exit(report.exit_code(strict=strict))
+
+
+@app.command()
+def serve(
+    only: Annotated[
+        list[str] | None, typer.Option(help="web, dagster, daemon; may be given again.")
+    ] = None,
+) -> None:
+    """Run the web app, Dagster's UI and its daemon until Ctrl-C."""
+    from growth_pipeline.operate import serve as operate
+
+    _supervised(lambda home, settings: operate.serve(home, settings, parts=only or [], say=say))
+
+
+@app.command()
+def dev() -> None:
+    """Like serve, reloading changed code."""
+    from growth_pipeline.operate import serve as operate
+
+    _supervised(lambda home, settings: operate.develop(home, settings, say=say))
+
+
+@config_app.command("show")
+def config_show(as_json: JsonFlag = False) -> None:
+    """Every setting and its value; secrets are masked."""
+    from growth_pipeline.operate.env_example import variables
+    from growth_pipeline.settings import load_settings
+
+    found = variables(load_settings())
+    if as_json:
+        emit_json({variable.name: variable.value for variable in found})
+    else:
+        emit("\n".join(f"{variable.name}={variable.value or ''}" for variable in found))
+
+
+@config_app.command("example")
+def config_example() -> None:
+    """The text of `.env.example`, generated from the settings model."""
+    from growth_pipeline.operate.env_example import env_example
+
+    emit(env_example())
+
+
+# --- the way in and out --------------------------------------------------------------------------
+
+
+def main() -> NoReturn:
+    """Entry point of `growth`."""
+    arguments = sys.argv[1:]
+    flags = {word for word in arguments if word in _GLOBAL_FLAGS}
+    rest = [word for word in arguments if word not in flags]
+    if "--no-color" in flags:
+        from growth_pipeline.settings import environment
+
+        environment()["NO_COLOR"] = "1"
+    signal.signal(signal.SIGTERM, _terminate)
+    code = run(lambda: app(args=rest, prog_name="growth"), debug="--debug" in flags)
+    with suppress(OSError):
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def run(command: Callable[[], object], *, debug: bool) -> int:
+    """The command's exit code; an error becomes a sentence, its remedy and a code."""
+    try:
+        command()
+    except GrowthError as error:
+        _print_error(error.message, error.remedy, debug=debug)
+        return int(error.exit_code)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return int(ExitCode.FAILED)
+    except Exception as error:  # noqa: BLE001 - the last door: a person reads a sentence, not a stack
+        _print_error(
+            f"an unexpected error ({type(error).__name__})",
+            "run it again with --debug, and report what it shows",
+            debug=debug,
+        )
+        return int(ExitCode.FAILED)
+    return int(ExitCode.DONE)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM unwinds like Ctrl-C: locks are freed and the embedded server is stopped."""
+    raise SystemExit(128 + number)
+
+
+def _supervised(command: Callable[[Home, Settings], None]) -> NoReturn:
+    """Run a command that stays; a signal ends it, which is no failure once all is up."""
+    from growth_pipeline.operate.home import open_home
+    from growth_pipeline.operate.processes import Interrupted
+    from growth_pipeline.settings import load_settings
+
+    try:
+        with open_home() as home:
+            command(home, load_settings())
+    except Interrupted as interrupted:
+        raise typer.Exit(interrupted.exit_code) from None
+    raise typer.Exit
+
+
+# --- printing ------------------------------------------------------------------------------------
+
+_MARKS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+
+
+def _print_error(sentence: str, remedy: str, *, debug: bool) -> None:
+    if debug:
+        sys.stderr.write(_without_secrets(traceback.format_exc()))
+    say(f"growth: {_without_secrets(sentence)}")
+    if remedy:
+        say(f"  next: {_without_secrets(remedy)}")
+
+
+def _without_secrets(text: str) -> str:
+    """The text with every configured secret masked: a vendor's message may quote one."""
+    from growth_pipeline.operate.env_example import mask_secrets
+
+    return mask_secrets(text)
+
+
+def _print_check(result: Check) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{_MARKS[result.state]} {escape(f'{result.name:<20} {result.sentence}')}")
+    if result.fix:
+        console.print(f"{'':25} fix: {escape(result.fix)}")
+
+
+def _face(chosen: ReportFormat | None, output: Path | None, *, as_json: bool) -> str:
+    """Which face of the report is wanted: as said, else by the file's ending, else Markdown."""
+    if chosen is not None:
+        if as_json and output is None and chosen is not ReportFormat.JSON:
+            raise UsageError(
+                f"--json and --format {chosen.value} both want stdout",
+                remedy="leave one out, or give the report a file with --output",
+            )
+        return chosen.value
+    ending = output.suffix.lstrip(".").lower() if output else ""
+    return ending if ending in list(ReportFormat) else ReportFormat.MARKDOWN.value
+
+
+if __name__ == "__main__":
+    main()

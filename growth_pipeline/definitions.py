@@ -1,0 +1,323 @@
+"""Everything Dagster loads, as one list, and the door through which a terminal runs a job of it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import dagster as dg
+from dagster._core.errors import DagsterHomeNotSetError, DagsterInvalidConfigError
+
+from growth_pipeline.alerts import assets as alert_assets
+from growth_pipeline.alerts import resources as alert_resources
+from growth_pipeline.alerts import sensors as alert_sensors
+from growth_pipeline.audit import assets as audit_assets
+from growth_pipeline.audit import resources as audit_resources
+from growth_pipeline.audit import schedules as audit_schedules
+from growth_pipeline.audit import sensors as audit_sensors
+from growth_pipeline.billing import assets as billing_assets
+from growth_pipeline.billing import resources as billing_resources
+from growth_pipeline.billing.partitions import monthly_partitions
+from growth_pipeline.billing.resources import VIA_TAG
+from growth_pipeline.core.errors import (
+    ConfigurationError,
+    GrowthError,
+    RemoteUnavailableError,
+    UsageError,
+)
+from growth_pipeline.core.periods import Month
+from growth_pipeline.settings import load_settings
+
+LOCATION = "growth_pipeline"
+_PROGRESS_LOGGER = "progress"
+
+Progress = Callable[[str], None]
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+_E = TypeVar("_E", bound=BaseException)
+
+RESOURCES: Mapping[str, Any] = {
+    "clock": billing_resources.clock,
+    "scope": billing_resources.scope,
+    "database": billing_resources.database,
+    "lake": billing_resources.lake,
+    "engine": billing_resources.engine,
+    "stripe": billing_resources.stripe,
+    "billing_store": billing_resources.billing_store,
+    "audit_store": audit_resources.audit_store,
+    "audit_rules": audit_resources.audit_rules,
+    "alert_store": alert_resources.alert_store,
+    "alert_channels": alert_resources.alert_channels,
+    "dagster_url": alert_resources.dagster_url,
+}
+
+
+class _ProgressHandler(logging.Handler):
+    """Hands on what assets log and which asset begins; Dagster's own events stay out."""
+
+    def __init__(self, tell: Progress) -> None:
+        super().__init__(logging.INFO)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        about = getattr(record, "dagster_meta", {})
+        event = about.get("dagster_event")
+        if event is None:
+            self._tell(about.get("orig_message") or record.getMessage())
+        elif event.event_type == dg.DagsterEventType.STEP_START:
+            self._tell(str(event.step_key).replace("__", "/"))
+
+
+@dg.logger(description="Tells a person at a terminal what a run does.")
+def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
+    """Logger of one run, silent unless `launch` was given somebody to tell."""
+    logger = logging.Logger("growth_pipeline.progress", logging.INFO)
+    tell = _progress.get()
+    logger.addHandler(_ProgressHandler(tell) if tell else logging.NullHandler())
+    return logger
+
+
+def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions; `resources` replaces some of them, in tests and for a dry run."""
+    return dg.Definitions(
+        assets=[
+            *billing_assets.stripe_extracts,
+            billing_assets.inbox,
+            billing_assets.mirror,
+            billing_assets.payments,
+            audit_assets.findings,
+            audit_assets.report,
+            alert_assets.outbox,
+        ],
+        jobs=[
+            audit_schedules.audit_job,
+            billing_assets.extract_job,
+            alert_sensors.deliver_alerts_job,
+        ],
+        schedules=[audit_schedules.daily_audit_schedule],
+        sensors=[
+            audit_sensors.missing_audits_sensor,
+            alert_sensors.checks_alert_sensor,
+            alert_sensors.run_failure_alert_sensor,
+        ],
+        resources={**RESOURCES, **(resources or {})},
+        executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger, _PROGRESS_LOGGER: progress_logger},
+    )
+
+
+@dataclass(frozen=True)
+class CheckedAsset:
+    """One check evaluation of a run, without any type of Dagster."""
+
+    asset: str
+    check: str
+    passed: bool
+    severity: str
+    month: str | None
+    description: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A finished run. `metadata`: of each asset made, by its key as `audit/report`.
+
+    `documents`: the files that the audit's report wrote, by format (md, json, csv).
+    """
+
+    success: bool
+    run_id: str
+    checks: Sequence[CheckedAsset]
+    metadata: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    documents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def launch(
+    job_name: str,
+    *,
+    partition_key: str | None = None,
+    partition_range: tuple[str, str] | None = None,
+    assets: Sequence[str] | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+    verbose: bool = False,
+    on_progress: Progress | None = None,
+) -> Launched:
+    """Run a job in this process; in Dagster's UI it shows as any other run of that job.
+
+    `partition_key` is one month, `partition_range` first and last of several in one run (extracts
+    and payments only). `assets` narrows the job to some of its assets ("audit/findings"). A dry run
+    reads Stripe and computes everything, but rolls its transactions back, writes files to a folder
+    that is removed, and is not recorded.
+    Raises: the GrowthError of the failing step; UsageError for a month that has no partition;
+    ConfigurationError and RemoteUnavailableError when Dagster's own storage cannot be used.
+    """
+    months = _check_months(partition_key, partition_range)
+    with (
+        _unwrapped(),
+        _resources_of(resources or {}, dry_run=dry_run) as given,
+        _instance(dry_run=dry_run) as instance,
+        _reporting(on_progress),
+    ):
+        result = (
+            build_defs(given)
+            .resolve_job_def(job_name)
+            .execute_in_process(
+                instance=instance,
+                partition_key=partition_key,
+                asset_selection=[dg.AssetKey.from_user_string(name) for name in assets or ()],
+                run_config={**(run_config or {}), "loggers": _loggers(verbose=verbose)},
+                tags={**_tags(months, dry_run=dry_run), **(tags or {})},
+            )
+        )
+        return _launched(result, given["lake"])
+
+
+def _check_months(key: str | None, keys: tuple[str, str] | None) -> tuple[str, str] | None:
+    """The range, after both its ends and the single key are known to be partitions.
+
+    Raises: UsageError naming the months that exist.
+    """
+    known = monthly_partitions()
+    for month in (*(keys or ()), *([key] if key else [])):
+        if not known.has_partition_key(Month.parse(month).key):
+            first, last = known.get_first_partition_key(), known.get_last_partition_key()
+            raise UsageError(
+                f"{month} is not between {first} and {last}",
+                remedy="a month that has not begun cannot be audited; GROWTH_HISTORY_START is "
+                "the first month there is",
+            )
+    if keys and keys[1] < keys[0]:
+        raise UsageError(f"{keys[0]} is after {keys[1]}", remedy="give the earlier month first")
+    return keys
+
+
+def _tags(months: tuple[str, str] | None, *, dry_run: bool) -> dict[str, str]:
+    # The first two put the run on the job's own page: a run of this process has no origin.
+    tags = {
+        ".dagster/repository": f"__repository__@{LOCATION}",
+        "dagster/code_location": LOCATION,
+        VIA_TAG: "cli",
+    }
+    if dry_run:
+        tags[alert_sensors.DRY_RUN_TAG] = "true"
+    if months:
+        tags["dagster/asset_partition_range_start"] = months[0]
+        tags["dagster/asset_partition_range_end"] = months[1]
+    return tags
+
+
+@contextmanager
+def _resources_of(given: Mapping[str, Any], *, dry_run: bool) -> Iterator[Mapping[str, Any]]:
+    """Resources that replace the usual ones; a dry run's leave nothing behind."""
+    from growth_pipeline.storage.lake import Lake  # noqa: PLC0415 - brings polars
+    from growth_pipeline.storage.postgres import Database  # noqa: PLC0415 - brings psycopg
+
+    settings = load_settings()
+    if not dry_run:
+        yield {"lake": Lake(settings.resolved_lake_url), **given}
+        return
+    url = billing_resources.database_url(settings)
+    with (
+        tempfile.TemporaryDirectory(prefix="growth-dry-run-") as folder,
+        Database(url, application_name="growth dry run") as database,
+    ):
+        database.dry_run = True
+        yield {
+            "database": database,
+            "lake": Lake(folder),
+            "audit_store": audit_resources.remembering_store(database),
+            **given,
+        }
+
+
+@contextmanager
+def _instance(*, dry_run: bool) -> Iterator[dg.DagsterInstance]:
+    try:
+        instance = dg.DagsterInstance.ephemeral() if dry_run else dg.DagsterInstance.get()
+    except (DagsterHomeNotSetError, DagsterInvalidConfigError):
+        raise ConfigurationError(
+            "Dagster's home is not set up: DAGSTER_HOME or GROWTH_DAGSTER_DATABASE_URL is missing",
+            remedy="run it through the growth command, or set both",
+        ) from None
+    with instance:
+        yield instance
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Dagster wraps what a step or a resource raises; a person gets our own error."""
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - only when a run starts
+
+    try:
+        yield
+    except Exception as error:
+        own = _find_cause(error, GrowthError)
+        if own is not None:
+            raise own from error
+        if _find_cause(error, OperationalError) is not None:
+            raise RemoteUnavailableError(
+                "Dagster's own database does not answer",
+                remedy="start it, or correct GROWTH_DAGSTER_DATABASE_URL",
+            ) from error
+        raise
+
+
+def _find_cause(error: BaseException | None, kind: type[_E]) -> _E | None:
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def _reporting(tell: Progress | None) -> Iterator[None]:
+    token = _progress.set(tell)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def _loggers(*, verbose: bool) -> dict[str, Any]:
+    # Naming one logger silences Dagster's default one, which prints every event.
+    loud = {"console": {"config": {"log_level": "DEBUG"}}}
+    return {_PROGRESS_LOGGER: {}, **(loud if verbose else {})}
+
+
+def _launched(result: dg.ExecuteInProcessResult, lake: Any) -> Launched:
+    metadata: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        made = event.materialization
+        values = metadata.setdefault(made.asset_key.to_user_string(), {})
+        values.update({name: value.value for name, value in made.metadata.items()})
+    files = metadata.get("audit/report", {}).get("artifacts", {})
+    return Launched(
+        success=result.success,
+        run_id=result.run_id,
+        checks=[
+            CheckedAsset(
+                asset=one.asset_key.to_user_string(),
+                check=one.check_name,
+                passed=one.passed,
+                severity=one.severity.value,
+                month=one.partition,
+                description=one.description or "",
+                metadata={name: value.value for name, value in one.metadata.items()},
+            )
+            for one in result.get_asset_check_evaluations()
+        ],
+        metadata=metadata,
+        documents={kind: lake.read_artifact(path) for kind, path in files.items()},
+    )
+
+
+defs = build_defs()

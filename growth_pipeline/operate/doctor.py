@@ -1,0 +1,290 @@
+"""Is this installation in order? One check at a time, each with a sentence and its fix.
+
+Reads only; nothing is created but the embedded database, and no secret is in any sentence.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import yaml
+
+from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError
+from growth_pipeline.operate.home import Home, open_home, running_demo_home
+from growth_pipeline.operate.store import (
+    claim_mode,
+    server_version,
+    tables_without_row_security,
+)
+from growth_pipeline.settings import Settings, load_settings
+from growth_pipeline.storage.migrations import head, pending
+from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+
+State = Literal["ok", "warn", "fail"]
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_SERVER = 15
+_LITTLE_SPACE = 1 << 30
+_SKEW_WARNING_SECONDS = 30
+_STRIPE_SOURCES = (
+    "payment_intents",
+    "charges",
+    "invoices",
+    "subscriptions",
+    "customers",
+    "refunds",
+    "disputes",
+    "balance_transactions",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Outcome of one check. `fix` is the next step, empty when all is well."""
+
+    name: str
+    state: State
+    sentence: str
+    fix: str = ""
+    exit_code: ExitCode = ExitCode.DONE
+
+    def as_dict(self) -> dict[str, str]:
+        """For `--json`."""
+        return {
+            "check": self.name,
+            "state": self.state,
+            "sentence": self.sentence,
+            "fix": self.fix,
+        }
+
+
+Probe = Callable[[], Iterator[Check]]
+
+
+def exit_code_of(checks: Sequence[Check]) -> int:
+    """0 when nothing failed; else the code of what failed, wrong settings first."""
+    codes = {check.exit_code for check in checks if check.state == "fail"}
+    for code in (ExitCode.CONFIGURATION, ExitCode.REMOTE_UNAVAILABLE, ExitCode.FAILED):
+        if code in codes:
+            return int(code)
+    return int(ExitCode.DONE)
+
+
+def examine() -> Iterator[Check]:
+    """All checks, in the order in which one would repair."""
+    yield from _python()
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        yield _failed("settings", error)
+        return
+    yield Check("settings", "ok", "readable; `growth config show` lists them")
+    demo = running_demo_home(settings)
+    if demo is not None:
+        sentence = f"nothing is configured here, so this is about the demo in {demo.state_dir}"
+        yield Check("demo", "ok", sentence)
+        settings = load_settings()
+    probes: list[tuple[str, Probe]] = [
+        ("database", lambda: _database(settings)),
+        ("stripe", lambda: _stripe(settings)),
+        ("webhooks", lambda: _webhooks(settings)),
+        ("lake", lambda: _lake(settings)),
+        ("alerts", lambda: _alerts(settings)),
+    ]
+    for name, probe in probes:
+        yield from _guarded(name, probe)
+
+
+def _guarded(name: str, probe: Probe) -> Iterator[Check]:
+    """The probe's checks; an error ends the probe as one failed check."""
+    try:
+        yield from probe()
+    except GrowthError as error:
+        yield _failed(name, error)
+    except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
+        yield Check(
+            name,
+            "fail",
+            f"could not be checked ({type(error).__name__})",
+            "growth --debug doctor",
+            ExitCode.FAILED,
+        )
+
+
+def _failed(name: str, error: GrowthError) -> Check:
+    return Check(name, "fail", error.message, error.remedy, error.exit_code)
+
+
+def _python() -> Iterator[Check]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        fix = "install Python 3.11 or newer"
+        yield Check("python", "fail", f"Python {found}", fix, ExitCode.CONFIGURATION)
+    yield Check("python", "ok", f"Python {found}")
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    """Reach, version, schema, row security, whose data it holds; then Dagster's home."""
+    with ExitStack() as stack:
+        home = stack.enter_context(open_home(settings))
+        version = server_version(home.database_url)
+        kind = "embedded" if home.server else "the demo's" if home.is_demo else "configured"
+        if version < OLDEST_SERVER:
+            fix = f"use Postgres {OLDEST_SERVER} or newer"
+            sentence = f"Postgres {version} is too old"
+            yield Check("database", "fail", sentence, fix, ExitCode.CONFIGURATION)
+            return
+        yield Check("database", "ok", f"Postgres {version} ({kind}) answers")
+        yield from _schema(home)
+        yield from _dagster(home)
+
+
+def _schema(home: Home) -> Iterator[Check]:
+    waiting = pending(home.database_url)
+    if waiting:
+        sentence = f"{len(waiting)} migration(s) are missing, the first is {waiting[0]}"
+        yield Check("schema", "fail", sentence, "growth migrate", ExitCode.CONFIGURATION)
+        return
+    yield Check("schema", "ok", f"at {head()}")
+    claim_mode(home.database_url, "demo" if home.is_demo else "real")
+    yield Check("mode", "ok", f"holds {'a demo' if home.is_demo else 'real data'} only")
+    bare = tables_without_row_security(home.database_url)
+    if bare:
+        sentence = f"row security is off on {', '.join(bare)}"
+        fix = f"alter table {bare[0]} enable row level security, force row level security;"
+        yield Check("row security", "fail", sentence, fix, ExitCode.CONFIGURATION)
+        return
+    yield Check("row security", "ok", "on and forced on every table")
+
+
+def _dagster(home: Home) -> Iterator[Check]:
+    path = home.dagster_home / "dagster.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        fix = "unset DAGSTER_HOME, or put a dagster.yaml there"
+        sentence = f"{home.dagster_home} has no dagster.yaml"
+        yield Check("dagster", "fail", sentence, fix, ExitCode.CONFIGURATION)
+        return
+    if not config.get("run_monitoring", {}).get("enabled"):
+        sentence = "run monitoring is off: a killed run stays 'started' for ever"
+        yield Check("dagster", "warn", sentence, f"run_monitoring: {{enabled: true}} in {path}")
+    elif config.get("telemetry", {}).get("enabled", True):
+        fix = f"telemetry: {{enabled: false}} in {path}"
+        yield Check("dagster", "warn", "telemetry is on", fix)
+    else:
+        yield Check("dagster", "ok", f"home {home.dagster_home}, run monitoring on, telemetry off")
+
+
+def _stripe(settings: Settings) -> Iterator[Check]:
+    """The key's kind, whether Stripe takes it for every source we read, and both clocks."""
+    with StripeReader(stripe_access(settings)) as reader:
+        mode = "live" if reader.scope.livemode else "test"
+        if reader.key_kind == "restricted":
+            yield Check("stripe key", "ok", f"restricted, {mode} mode")
+        else:
+            fix = "make a restricted key with read rights only and use that"
+            yield Check("stripe key", "warn", f"a secret key ({mode} mode) may write", fix)
+        for source in _STRIPE_SOURCES:
+            found = reader.check(source)
+        sentence = f"answers in version {found.api_version}, all {len(_STRIPE_SOURCES)} sources"
+        yield Check("stripe", "ok", sentence)
+    yield from _clock(settings)
+
+
+def stripe_access(settings: Settings) -> StripeAccess:
+    """How Stripe is reached, from the settings. Raises: ConfigurationError without a key."""
+    stripe = settings.stripe
+    if stripe.api_key is None:
+        raise ConfigurationError(
+            "GROWTH_STRIPE__API_KEY is empty",
+            remedy="set it to a restricted Stripe key with read rights, or try `growth demo`",
+        )
+    return StripeAccess(
+        api_key=stripe.api_key.get_secret_value(),
+        api_base=stripe.api_base,
+        api_version=stripe.api_version,
+        account_id=stripe.account_id,
+        livemode=stripe.livemode,
+        requests_per_second=stripe.account_requests_per_second,
+        endpoint_requests_per_second=stripe.endpoint_requests_per_second,
+        timeout_seconds=stripe.timeout_seconds,
+        retry_seconds=stripe.retry_seconds,
+    )
+
+
+def _clock(settings: Settings) -> Iterator[Check]:
+    """This machine's clock against Stripe's: webhooks outside the tolerance are refused."""
+    try:
+        answer = httpx.head(settings.stripe.api_base, timeout=10)
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except (httpx.HTTPError, KeyError, ValueError):
+        yield Check("clock", "warn", "could not be compared with Stripe's")
+        return
+    seconds = abs((datetime.now(UTC) - theirs).total_seconds())
+    tolerance = settings.stripe.webhook_tolerance_seconds
+    if seconds > tolerance:
+        sentence = f"{seconds:.0f} s off: every webhook is refused"
+        fix = "set the clock (NTP)"
+        yield Check("clock", "fail", sentence, fix, ExitCode.CONFIGURATION)
+    elif seconds > _SKEW_WARNING_SECONDS:
+        yield Check("clock", "warn", f"{seconds:.0f} s off", "set the clock (NTP)")
+    else:
+        yield Check("clock", "ok", f"agrees with Stripe's within {max(seconds, 1):.0f} s")
+
+
+def _webhooks(settings: Settings) -> Iterator[Check]:
+    count = len(settings.stripe.webhook_secrets)
+    if count == 0:
+        fix = "set GROWTH_STRIPE__WEBHOOK_SECRETS to the endpoint's signing secret (whsec_...)"
+        yield Check("webhooks", "warn", "no signing secret: every webhook is refused", fix)
+    else:
+        yield Check("webhooks", "ok", f"{count} signing secret(s)")
+
+
+def _lake(settings: Settings) -> Iterator[Check]:
+    address = settings.resolved_lake_url
+    if "://" in address and not address.startswith("file://"):
+        yield Check("lake", "ok", "an object store; its first write will tell")
+        return
+    folder = Path(address.removeprefix("file://"))
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(above).free
+    if not _writable(above):
+        fix = "set GROWTH_LAKE_URL or GROWTH_STATE_DIR to a folder you may write"
+        yield Check("lake", "fail", f"{above} cannot be written", fix, ExitCode.CONFIGURATION)
+    elif free < _LITTLE_SPACE:
+        yield Check("lake", "warn", f"only {free >> 20} MiB free in {above}", "free disk space")
+    else:
+        yield Check("lake", "ok", f"{folder}, {free >> 30} GiB free")
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _alerts(settings: Settings) -> Iterator[Check]:
+    alerts = settings.alerts
+    if bool(alerts.github_token) != bool(alerts.github_repository):
+        fix = "set both GROWTH_ALERTS__GITHUB_TOKEN and GROWTH_ALERTS__GITHUB_REPOSITORY"
+        sentence = "GitHub is configured by half"
+        yield Check("alerts", "fail", sentence, fix, ExitCode.CONFIGURATION)
+        return
+    places = ["the log"]
+    places += ["Slack"] if alerts.slack_webhook_url else []
+    places += [f"issues of {alerts.github_repository}"] if alerts.github_repository else []
+    yield Check("alerts", "ok", "go to " + ", ".join(places))

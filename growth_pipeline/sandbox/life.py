@@ -1,0 +1,120 @@
+"""One customer's life: a queue of things to come, and what is known about the customer meanwhile.
+
+What happens is in the modules that act on a life: subscriptions, invoicing, payments, purchases.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from growth_pipeline.sandbox.catalogue import Catalogue
+from growth_pipeline.sandbox.currencies import CURRENCIES
+from growth_pipeline.sandbox.journal import Account, Journal, Json
+from growth_pipeline.sandbox.names import Names
+
+COUNTRIES = {"usd": "US", "eur": "DE", "gbp": "GB", "jpy": "JP", "kwd": "KW"}
+# Most customers pay in dollars; every currency appears among the first eight.
+CURRENCY_CYCLE = ("usd", "eur", "usd", "gbp", "jpy", "usd", "kwd", "eur")
+FIRST_NAMES = ("Ana", "Bo", "Cy", "Di", "Ed", "Fi", "Gus", "Hana", "Ivo", "Jo", "Kim", "Lea")
+LAST_NAMES = ("Abe", "Brandt", "Costa", "Duval", "Eriksen", "Fuchs", "Gray", "Haddad", "Ito")
+
+
+@dataclass(frozen=True)
+class World:
+    """What all lives share. `[start, as_of)` in epoch seconds is when things happen."""
+
+    seed: int
+    account: Account
+    catalogue: Catalogue
+    start: int
+    as_of: int
+    events_from: int
+
+
+class Line(NamedTuple):
+    """An invoice line to be: for an item, an amount, a period; `credits` names a prorated invoice.
+
+    `proration`: the line corrects a period that was billed before.
+    """
+
+    item: Json
+    amount: int
+    description: str
+    period: tuple[int, int]
+    proration: bool = False
+    credits: str | None = None
+
+
+class Life:
+    """One customer from sign-up to the as-of instant; the same seed and index, the same life."""
+
+    def __init__(self, world: World, index: int, signed_up_at: int) -> None:
+        self.world = world
+        self.signed_up_at = signed_up_at
+        self.rng = random.Random(f"{world.seed}/{index}")
+        self.names = Names(world.seed, index)
+        self.journal = Journal(world.account, self.names, world.events_from)
+        self.currency = CURRENCY_CYCLE[(index + index // len(CURRENCY_CYCLE)) % len(CURRENCY_CYCLE)]
+        self.payment_method: str | None = self.names.new("pm")
+        self.last4 = f"{self.rng.randrange(10_000):04d}"
+        self.declines = 0
+        self.gives_up = "cancel"
+        self.customer: Json = {}
+        self.subscription: Json = {}
+        self.items: list[Json] = []
+        self.cycle = 0
+        self.discount: Json | None = None
+        self.pending_lines: list[Line] = []
+        self.invoice_count = 0
+        self.joins: dict[str, Json] = {}
+        self._queue: list[tuple[int, int, Callable[..., object], tuple[Any, ...], Json]] = []
+        self._queued = 0
+
+    @property
+    def livemode(self) -> bool:
+        """Mode of the account."""
+        return self.world.account.livemode
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The company's price list."""
+        return self.world.catalogue
+
+    @property
+    def country(self) -> str:
+        """Country that goes with the currency."""
+        return COUNTRIES[self.currency]
+
+    @property
+    def exponent(self) -> int:
+        """Decimals of the customer's currency."""
+        return CURRENCIES[self.currency].exponent
+
+    def later(self, at: int, action: Callable[..., object], *args: Any, **options: Any) -> None:
+        """Lets `action(life, at, *args, **options)` happen at a second; never from `as_of` on."""
+        if at < self.world.as_of:
+            self._queued += 1
+            heapq.heappush(self._queue, (at, self._queued, action, args, options))
+
+    def live(self) -> Journal:
+        """Everything that happens before the as-of instant, in order of time."""
+        while self._queue:
+            at, _, action, args, options = heapq.heappop(self._queue)
+            action(self, at, *args, **options)
+        return self.journal
+
+    def charges(self) -> list[Json]:
+        """The customer's charges, oldest first."""
+        return [obj for obj in self.journal.objects.values() if obj["object"] == "charge"]
+
+    def last_settled_charge(self) -> Json | None:
+        """The newest charge that succeeded, was captured, and has nothing against it yet."""
+        for charge in reversed(self.charges()):
+            clean = not charge["disputed"] and charge["amount_refunded"] == 0
+            if charge["status"] == "succeeded" and charge["captured"] and clean:
+                return charge
+        return None

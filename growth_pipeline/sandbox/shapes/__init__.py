@@ -1,0 +1,60 @@
+"""Empty forms of Stripe's objects, as API version 2026-10-28.endive has them.
+
+Only shapes belong here: which keys exist and what they hold at birth. What happens to an object
+later is in the modules about lives. Source: Stripe API reference, one heading per object.
+"""
+
+from growth_pipeline.sandbox.shapes.catalogue import (
+    account,
+    coupon,
+    discount,
+    plan,
+    price,
+    product,
+)
+from growth_pipeline.sandbox.shapes.billing import (
+    customer,
+    invoice,
+    invoice_line,
+    invoice_payment,
+    subscription,
+    subscription_item,
+)
+from growth_pipeline.sandbox.shapes.payments import (
+    card_details,
+    charge,
+    dispute,
+    payment_intent,
+    refund,
+    sepa_details,
+)
+from growth_pipeline.sandbox.shapes.balance import (
+    balance_transaction,
+    payout,
+)
+
+API_VERSION = "2026-10-28.endive"
+
+__all__ = [
+    "API_VERSION",
+    "account",
+    "balance_transaction",
+    "card_details",
+    "charge",
+    "coupon",
+    "customer",
+    "discount",
+    "dispute",
+    "invoice",
+    "invoice_line",
+    "invoice_payment",
+    "payment_intent",
+    "payout",
+    "plan",
+    "price",
+    "product",
+    "refund",
+    "sepa_details",
+    "subscription",
+    "subscription_item",
+]

@@ -1,0 +1,195 @@
+"""What tests of all slices share: a real Postgres, fresh databases, a lake, an engine, the seed.
+
+`GROWTH_TEST_DATABASE_URL` names a Postgres server to use instead of the embedded one (a superuser,
+or a role that may create databases). `GROWTH_TEST_SEED` repeats a run. `--full` adds large sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from growth_pipeline.storage.engine import Engine
+    from growth_pipeline.storage.lake import Lake
+    from growth_pipeline.storage.postgres import Database
+
+_ACCEPTANCE = "acceptance_line"
+
+
+class PostgresServer(Protocol):
+    def url(self, database: str) -> str: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the large sizes of acceptance tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    skip = pytest.mark.skip(reason="large size: needs --full")
+    for item in items:
+        if "full" in item.keywords:
+            item.add_marker(skip)
+
+
+def pytest_report_header() -> str:
+    return f"seed: GROWTH_TEST_SEED={_seed()}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == _ACCEPTANCE
+    ]
+    if lines:
+        terminalreporter.section("acceptance")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
+
+
+def _seed() -> int:
+    """One seed for all workers of a run: xdist hands the environment to its workers."""
+    return int(os.environ.setdefault("GROWTH_TEST_SEED", str(secrets.randbelow(2**31))))
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The run's seed; a failed test shows it, GROWTH_TEST_SEED repeats it."""
+    print(f"GROWTH_TEST_SEED={_seed()}")
+    return _seed()
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the run asked for large sizes."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def acceptance_line(request: pytest.FixtureRequest, seed: int) -> Callable[..., str]:
+    """Prints the one JSON line of an acceptance test: `acceptance_line("R18", load=…, faults=…)`.
+
+    Fails when `violations` is not empty (or not 0): a promise holds or the test is red.
+    """
+
+    def line(id: str, *, violations: Any, **figures: Any) -> str:
+        text = json.dumps({"id": id, "seed": seed, "violations": violations} | figures, default=str)
+        request.node.user_properties.append((_ACCEPTANCE, text))
+        print(text)
+        assert not violations, text
+        return text
+
+    return line
+
+
+# --- Postgres ------------------------------------------------------------------------------------
+
+
+class GivenServer:
+    """A server named in GROWTH_TEST_DATABASE_URL; the path of its address is replaced."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def url(self, database: str) -> str:
+        from urllib.parse import urlsplit, urlunsplit
+
+        changed = urlunsplit(urlsplit(self._url)._replace(path=f"/{database}"))
+        return changed if "://" in changed else changed.replace(":/", ":///", 1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A Postgres of this test process, with its own folder; stopped and removed at the end."""
+    from growth_pipeline.storage.embedded import start_embedded
+
+    if given := os.environ.get("GROWTH_TEST_DATABASE_URL"):
+        yield GivenServer(given)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="growth-test-"))
+    server = start_embedded(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _execute(server: PostgresServer, statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> Iterator[str]:
+    """Name of a migrated database that others are cloned from."""
+    from growth_pipeline.storage.migrations import migrate
+
+    name = f"growth_template_{uuid.uuid4().hex[:12]}"
+    _execute(postgres_server, f"create database {name}")
+    migrate(postgres_server.url(name))
+    yield name
+    _execute(postgres_server, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """Address of a new, migrated, empty database of this test."""
+    name = f"growth_test_{uuid.uuid4().hex[:12]}"
+    _execute(postgres_server, f"create database {name} template {migrated_template}")
+    yield postgres_server.url(name)
+    _execute(postgres_server, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Address of a new database without any migration."""
+    name = f"growth_test_{uuid.uuid4().hex[:12]}"
+    _execute(postgres_server, f"create database {name}")
+    yield postgres_server.url(name)
+    _execute(postgres_server, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A `Database` on a new, migrated database."""
+    from growth_pipeline.storage.postgres import Database
+
+    with Database(database_url, max_size=8) as opened:
+        yield opened
+
+
+# --- lake and engine -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """An empty lake in a folder of this test."""
+    from growth_pipeline.storage.lake import Lake
+
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """The analytics engine with small bounds, spilling into a folder of this test."""
+    from growth_pipeline.storage.engine import Engine
+
+    return Engine(memory_limit="512MiB", threads=2, temp_dir=tmp_path / "spill")

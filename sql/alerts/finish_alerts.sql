@@ -1,0 +1,8 @@
+-- Grain: one claimed alert with the outcome of its call.
+update alerts.outbox
+set
+    state = %(state)s,
+    last_error = %(error)s,
+    external_id = coalesce(%(external_id)s, external_id),
+    sent_at = %(sent_at)s
+where alert_id = any(%(ids)s::bigint[]) and state in ('sending', 'unknown')

@@ -1,0 +1,12 @@
+-- Grain: one alert to each channel. Why "do nothing": the same decision made twice is one alert.
+insert into alerts.outbox (alert_key, channel, kind, fingerprint, title, body, created_at)
+select
+    %(alert_key)s,
+    channel,
+    %(kind)s,
+    %(fingerprint)s,
+    %(title)s,
+    %(body)s,
+    %(created_at)s
+from unnest(%(channels)s::text[]) as channel
+on conflict (alert_key, channel) do nothing

@@ -1,0 +1,20 @@
+-- Grain: one alert whose call had no answer; it may have arrived.
+select
+    u.alert_id,
+    u.alert_key,
+    u.kind,
+    u.fingerprint,
+    u.title,
+    u.body,
+    (
+        select o.external_id
+        from alerts.outbox as o
+        where
+            o.fingerprint = u.fingerprint and o.channel = u.channel
+            and o.external_id is not null
+        order by o.alert_id desc
+        limit 1
+    ) as known_as
+from alerts.outbox as u
+where u.channel = %(channel)s and u.state = 'unknown'
+order by u.alert_id

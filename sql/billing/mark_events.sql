@@ -1,0 +1,21 @@
+-- Grain: one event whose fate is decided; `reason` says why it was ignored or quarantined.
+update billing.inbox
+set
+    state = event.state,
+    reason = event.reason,
+    object = event.object,
+    object_id = event.object_id,
+    applied_at = %(now)s
+from unnest(
+    %(account_ids)b::text [],
+    %(livemodes)b::boolean [],
+    %(event_ids)b::text [],
+    %(states)b::text [],
+    %(reasons)b::text [],
+    %(objects)b::text [],
+    %(object_ids)b::text []
+) as event (account_id, livemode, event_id, state, reason, object, object_id)
+where
+    inbox.account_id = event.account_id
+    and inbox.livemode = event.livemode
+    and inbox.event_id = event.event_id

@@ -1,0 +1,2 @@
+-- Grain: the one row that says what this database is for.
+select mode from operate.mode;
