@@ -18,8 +18,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 
@@ -32,12 +30,15 @@ app = typer.Typer(
     name="growth",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: the boxes alone cost 0.2 s
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Growth and revenue pipeline: mirrors Stripe and checks that the books agree with it.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 audit FAIL, 4 audit WARNING under "
     "--strict, 5 configuration missing or wrong, 6 remote system unavailable (retry helps).",
 )
-config_app = typer.Typer(help="Settings: what holds, and an example file.", no_args_is_help=True)
+config_app = typer.Typer(
+    help="Settings: what holds, and an example file.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(config_app, name="config")
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
@@ -59,8 +60,8 @@ DryRunFlag = Annotated[
 
 def say(message: str) -> None:
     """One line of progress on stderr."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(message, markup=False)
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
 
 
 def emit(text: str) -> None:
@@ -174,10 +175,11 @@ def audit(
     from growth_pipeline.core.periods import Month
     from growth_pipeline.operate.audit import audit_month, month_to_audit
 
-    chosen = month_to_audit(Month.parse(month), now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    chosen = month_to_audit(Month.parse(month), now=now)
     target = output.absolute() if output else None
     face = _face(report_format, target, as_json=as_json)
-    report = audit_month(chosen, dry_run=dry_run, say=say)
+    report = audit_month(chosen, now=now, dry_run=dry_run, say=say)
     if target is not None:
         report.write(target, face)
         say(f"report written to {target}")
@@ -311,6 +313,9 @@ def _without_secrets(text: str) -> str:
 
 
 def _print_check(result: Check) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{_MARKS[result.state]} {escape(f'{result.name:<20} {result.sentence}')}")
     if result.fix:

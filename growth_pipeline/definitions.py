@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -49,7 +50,7 @@ RESOURCES: Mapping[str, Any] = {
     "stripe": billing_resources.stripe,
     "billing_store": billing_resources.billing_store,
     "audit_store": audit_resources.audit_store,
-    "audit_rules": audit_resources.audit_rules,
+    "audit_grace": audit_resources.audit_grace,
     "alert_store": alert_resources.alert_store,
     "alert_channels": alert_resources.alert_channels,
     "dagster_url": alert_resources.dagster_url,
@@ -72,8 +73,7 @@ class _ProgressHandler(logging.Handler):
             self._tell(str(event.step_key).replace("__", "/"))
 
 
-@dg.logger(description="Tells a person at a terminal what a run does.")
-def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
+def _progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
     """Logger of one run, silent unless `launch` was given somebody to tell."""
     logger = logging.Logger("growth_pipeline.progress", logging.INFO)
     tell = _progress.get()
@@ -81,33 +81,51 @@ def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
     return logger
 
 
+progress_logger = dg.LoggerDefinition(
+    _progress_logger, description="Tells a person at a terminal what a run does."
+)
+
+
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """All definitions; `resources` replaces some of them, in tests and for a dry run."""
-    return dg.Definitions(
-        assets=[
-            *billing_assets.stripe_extracts,
-            billing_assets.inbox,
-            billing_assets.mirror,
-            billing_assets.payments,
-            audit_assets.findings,
-            audit_assets.report,
-            alert_assets.outbox,
-        ],
-        jobs=[
-            audit_schedules.audit_job,
-            billing_assets.extract_job,
-            alert_sensors.deliver_alerts_job,
-        ],
-        schedules=[audit_schedules.daily_audit_schedule],
-        sensors=[
-            audit_sensors.missing_audits_sensor,
-            alert_sensors.checks_alert_sensor,
-            alert_sensors.run_failure_alert_sensor,
-        ],
-        resources={**RESOURCES, **(resources or {})},
-        executor=dg.in_process_executor,
-        loggers={"console": dg.colored_console_logger, _PROGRESS_LOGGER: progress_logger},
+    return _resolved(
+        dg.Definitions(
+            assets=[
+                *billing_assets.stripe_extracts,
+                billing_assets.inbox,
+                billing_assets.mirror,
+                billing_assets.payments,
+                audit_assets.findings,
+                audit_assets.report,
+                alert_assets.outbox,
+            ],
+            jobs=[
+                audit_schedules.audit_job,
+                billing_assets.extract_job,
+                alert_sensors.deliver_alerts_job,
+            ],
+            schedules=[audit_schedules.daily_audit_schedule],
+            sensors=[
+                audit_sensors.missing_audits_sensor,
+                alert_sensors.checks_alert_sensor,
+                alert_sensors.run_failure_alert_sensor,
+            ],
+            resources={**RESOURCES, **(resources or {})},
+            executor=dg.in_process_executor,
+            loggers={"console": dg.colored_console_logger, _PROGRESS_LOGGER: progress_logger},
+        )
     )
+
+
+def _resolved(definitions: dg.Definitions) -> dg.Definitions:
+    """The same, with its jobs resolved now, where what Dagster says about them is expected.
+
+    The audit job takes one month a run; that its extracts alone may take several is meant so.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*materializes assets with varying Backfill.*")
+        definitions.get_repository_def().get_all_jobs()
+    return definitions
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def _seed() -> int:
 @pytest.fixture(scope="session")
 def seed() -> int:
     """The run's seed; a failed test shows it, GROWTH_TEST_SEED repeats it."""
-    print(f"GROWTH_TEST_SEED={_seed()}")
+    sys.stdout.write(f"GROWTH_TEST_SEED={_seed()}\n")
     return _seed()
 
 
@@ -90,7 +91,7 @@ def acceptance_line(request: pytest.FixtureRequest, seed: int) -> Callable[..., 
     def line(id: str, *, violations: Any, **figures: Any) -> str:
         text = json.dumps({"id": id, "seed": seed, "violations": violations} | figures, default=str)
         request.node.user_properties.append((_ACCEPTANCE, text))
-        print(text)
+        sys.stdout.write(text + "\n")
         assert not violations, text
         return text
 

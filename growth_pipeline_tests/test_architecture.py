@@ -10,14 +10,26 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "growth_pipeline"
-DAGSTER_FILES = {"assets.py", "checks.py", "schedules.py", "sensors.py", "resources.py", "partitions.py"}
+DAGSTER_FILES = {
+    "assets.py",
+    "checks.py",
+    "schedules.py",
+    "sensors.py",
+    "resources.py",
+    "partitions.py",
+}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def _lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -32,27 +44,45 @@ def test_the_import_contracts_hold():
         ("Floors", "core/ids.py", "import growth_pipeline.storage"),
         ("Floors", "audit/findings.py", "import growth_pipeline.web"),
         ("Dagster only in the files named for it", "audit/compare.py", "import dagster"),
-        ("Dagster files are imported only by Dagster files", "web/pages.py", "import growth_pipeline.audit.assets"),
+        (
+            "Dagster files are imported only by Dagster files",
+            "web/pages.py",
+            "import growth_pipeline.audit.assets",
+        ),
         ("Few read settings", "billing/fold.py", "import growth_pipeline.settings"),
-        ("The product never imports the sandbox", "operate/demo.py", "import growth_pipeline.sandbox"),
-        ("The sandbox never imports the product", "sandbox/__init__.py", "import growth_pipeline.core.money"),
+        (
+            "The product never imports the sandbox",
+            "operate/demo.py",
+            "import growth_pipeline.sandbox",
+        ),
+        (
+            "The sandbox never imports the product",
+            "sandbox/__init__.py",
+            "import growth_pipeline.core.money",
+        ),
         ("One vendor, one home", "audit/compare.py", "import duckdb"),
         ("One vendor, one home", "billing/mirror.py", "import stripe"),
     ],
 )
 def test_a_planted_violation_breaks_its_contract(tmp_path, contract, file, line):
-    shutil.copytree(PACKAGE, tmp_path / "growth_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        PACKAGE, tmp_path / "growth_pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     target = tmp_path / "growth_pipeline" / file
     assert target.exists(), f"{file} moved: plant the violation elsewhere"
     target.write_text(target.read_text() + f"\n{line}\n")
     result = _lint_imports(tmp_path)
     assert result.returncode == 1, result.stdout + result.stderr
-    assert re.search(rf"^{re.escape(contract)}.* BROKEN", result.stdout, re.MULTILINE), result.stdout
+    assert re.search(rf"^{re.escape(contract)}.* BROKEN", result.stdout, re.MULTILINE), (
+        result.stdout
+    )
 
 
 def test_a_folder_without_a_floor_is_refused(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "growth_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        PACKAGE, tmp_path / "growth_pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "growth_pipeline" / "attic").mkdir()
     (tmp_path / "growth_pipeline" / "attic" / "__init__.py").write_text("")
@@ -66,7 +96,9 @@ def test_dagster_appears_only_in_the_files_named_for_it():
         if re.search(r"^\s*(import|from) dagster", path.read_text(), re.MULTILINE)
     ]
     assert importers
-    assert all(path.name in DAGSTER_FILES or str(path) == "definitions.py" for path in importers), importers
+    assert all(path.name in DAGSTER_FILES or str(path) == "definitions.py" for path in importers), (
+        importers
+    )
 
 
 def test_only_settings_reads_the_environment():
@@ -102,7 +134,9 @@ def test_slices_stand_in_all_three_trees():
     for slice_name in ("billing", "audit", "alerts"):
         assert (PACKAGE / slice_name).is_dir()
         assert list((ROOT / "sql" / slice_name).glob("*.sql")), f"sql/{slice_name}"
-        assert list((ROOT / "growth_pipeline_tests" / slice_name).glob("test_*.py")), f"tests of {slice_name}"
+        assert list((ROOT / "growth_pipeline_tests" / slice_name).glob("test_*.py")), (
+            f"tests of {slice_name}"
+        )
 
 
 def test_migrations_are_numbered_without_gaps():
@@ -112,7 +146,11 @@ def test_migrations_are_numbered_without_gaps():
 
 def test_the_tree_holds_no_path_of_one_machine():
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if listed.returncode != 0:
         pytest.skip("not a git checkout")

@@ -24,6 +24,7 @@ PAGE_LENGTH = 100
 PAGES_READ = 10
 _HTTP_NOT_FOUND = (404, 410)
 _HTTP_SETTINGS = (401, 403, 404, 410)
+_HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
 _REPOSITORY = re.compile(r"([A-Za-z0-9_.-]+)/([A-Za-z0-9_.-]+)\Z")
 
@@ -192,7 +193,8 @@ def _writing() -> Iterator[None]:
 
 def _refusal(error: RequestFailed) -> ChannelRefusedError:
     status = error.response.status_code
-    if isinstance(error, RateLimitExceeded) or status >= _HTTP_SERVER_ERROR:
+    limited = isinstance(error, RateLimitExceeded) or status == _HTTP_TOO_MANY
+    if limited or status >= _HTTP_SERVER_ERROR:
         return _refused(f"GitHub answered {status}")
     if status in _HTTP_SETTINGS:
         return ChannelRefusedError(

@@ -69,9 +69,7 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 AUDIT_CHECKS = (
     *(
-        monthly_check(
-            FINDINGS_KEY, name, description, metadata={"classes": ", ".join(codes)}
-        )
+        monthly_check(FINDINGS_KEY, name, description, metadata={"classes": ", ".join(codes)})
         for name, (description, codes) in GROUPS.items()
     ),
     monthly_check(FINDINGS_KEY, VERDICT, "The month's verdict is PASS."),
@@ -112,9 +110,7 @@ def findings_table(findings: Sequence[Finding], limit: int) -> dg.TableMetadataV
         for finding in findings[:limit]
     ]
     columns = ("severity", "code", "object", "currency", "impact_minor", "action")
-    return dg.MetadataValue.table(
-        rows, dg.TableSchema([dg.TableColumn(name) for name in columns])
-    )
+    return dg.MetadataValue.table(rows, dg.TableSchema([dg.TableColumn(name) for name in columns]))
 
 
 def _known(impact_minor: int | None) -> str:

@@ -4,8 +4,6 @@ Shells only: load, call, report. What an extract is, is decided in `extract.py`;
 means, in `mirror.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,9 @@ from growth_pipeline.billing.checks import (
     check_payments,
     read_payment_facts,
 )
+from growth_pipeline.billing.objects import STRIPE_OBJECTS
 from growth_pipeline.billing.partitions import (
+    Made,
     add_month_metadata,
     asset,
     asset_spec,
@@ -36,16 +36,6 @@ if TYPE_CHECKING:
 else:  # Dagster resolves annotations at import; the real classes bring polars and psycopg
     BillingStore = Lake = object
 
-STRIPE_OBJECTS = (
-    "payment_intents",
-    "charges",
-    "invoices",
-    "subscriptions",
-    "customers",
-    "refunds",
-    "disputes",
-    "balance_transactions",
-)
 # Stripe's limit is one for the account; more threads would only wait for it.
 MONTHS_AT_ONCE = 4
 INBOX = dg.AssetKey(["billing", "inbox"])
@@ -109,11 +99,11 @@ def _extract_months(
     open_reader: OpenReader,
     lake: Lake,
     clock: Clock,
-) -> Iterator[tuple[Month, Manifest]]:
+) -> Iterator[tuple[Month, "Manifest"]]:
     """Extract several months at once; the first failure ends all, finished months stay."""
     from growth_pipeline.billing.extract import extract_month  # noqa: PLC0415 - brings polars
 
-    def extract(month: Month) -> Manifest:
+    def extract(month: Month) -> "Manifest":
         with open_reader() as reader:
             return extract_month(resource, month, reader=reader, lake=lake, now=clock())
 
@@ -126,7 +116,7 @@ def _extract_months(
             pool.shutdown(cancel_futures=True)
 
 
-def describe_extract(manifest: Manifest) -> Mapping[str, Any]:
+def describe_extract(manifest: "Manifest") -> Mapping[str, Any]:
     """Metadata of one month's extract, for its materialisation."""
     certificate = dict(manifest.certificate)
     return {
@@ -165,7 +155,7 @@ def mirror(
     context: dg.AssetExecutionContext,
     billing_store: dg.ResourceParam[BillingStore],
     clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[Any]:
+) -> Made:
     """Grain: one Stripe object in its newest known state."""
     from growth_pipeline.billing.mirror import apply_waiting  # noqa: PLC0415 - brings psycopg
 
@@ -197,7 +187,7 @@ def payments(
     billing_store: dg.ResourceParam[BillingStore],
     scope: dg.ResourceParam[Scope],
     clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[Any]:
+) -> Made:
     """Grain: one booked payment (a charge)."""
     from growth_pipeline.billing.mirror import rebuild_payments  # noqa: PLC0415 - brings psycopg
 

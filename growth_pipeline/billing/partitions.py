@@ -11,12 +11,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
 from growth_pipeline.core.periods import Month
 from growth_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    Made: TypeAlias = dg.MaterializeResult[Any]
+else:  # Dagster takes the bare class only on an asset with checks
+    Made = dg.MaterializeResult
 
 OWNERS = ["team:data-engineering"]
 
@@ -54,7 +59,7 @@ def asset(
     with _young_features():
         if monthly:
             arguments["backfill_policy"] = dg.BackfillPolicy(months_a_run)
-        return dg.asset(
+        made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
             key=[slice_name, name],
             group_name=slice_name,
             owners=OWNERS,
@@ -63,6 +68,7 @@ def asset(
             check_specs=list(checks),
             **arguments,
         )
+        return made
 
 
 def monthly_check(

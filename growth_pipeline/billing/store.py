@@ -254,10 +254,7 @@ class MirrorTurn:
         """Everything the mirror knows that makes up the payments of these charges."""
         rows = self._connection.execute(
             load_sql("billing/load_charge_parts"),
-            _columns(
-                ("account_ids", "livemodes", "ids"),
-                [(key.account_id, key.livemode, key.id) for key in charges],
-            ),
+            _columns(("account_ids", "livemodes", "objects", "ids"), list(charges)),
         ).fetchall()
         return [
             ChargePart(

@@ -34,7 +34,8 @@ def book_refund(journal: Journal, refund: Json, at: int, *, failed: bool = False
     """The transaction of a refund: money out; or back in, if the refund has failed."""
     sign = 1 if failed else -1
     kind = "refund_failure" if failed else "refund"
-    return _book_at_once(journal, refund, kind, kind, sign * refund["amount"], 0, at)
+    signed = sign * refund["amount"]
+    return _book_at_once(journal, refund, at, kind=kind, category=kind, signed=signed, fee=0)
 
 
 def book_dispute(journal: Journal, dispute: Json, at: int, *, returned: bool = False) -> Json:
@@ -43,12 +44,14 @@ def book_dispute(journal: Journal, dispute: Json, at: int, *, returned: bool = F
     category = "dispute_reversal" if returned else "dispute"
     currency = settle(0, dispute["currency"])[1]
     fee = 0 if returned else DISPUTE_FEES[currency]
-    amount = sign * dispute["amount"]
-    return _book_at_once(journal, dispute, "adjustment", category, amount, fee, at)
+    signed = sign * dispute["amount"]
+    return _book_at_once(
+        journal, dispute, at, kind="adjustment", category=category, signed=signed, fee=fee
+    )
 
 
 def _book_at_once(
-    journal: Journal, source: Json, kind: str, category: str, signed: int, fee: int, at: int
+    journal: Journal, source: Json, at: int, *, kind: str, category: str, signed: int, fee: int
 ) -> Json:
     amount, currency, rate = settle(signed, source["currency"])
     transaction = shapes.balance_transaction(

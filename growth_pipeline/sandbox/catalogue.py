@@ -55,13 +55,18 @@ PLANS = {
     "team_yearly": Plan("team", 12000, "year"),
     "pulse_weekly": Plan("pulse", 700, "week"),
     "volume_graduated": Plan(
-        "volume", tiers_mode="graduated", tiers=(Tier(10, 500), Tier(50, 400, 1000), Tier(None, 300))
+        "volume",
+        tiers_mode="graduated",
+        tiers=(Tier(10, 500), Tier(50, 400, 1000), Tier(None, 300)),
     ),
     "volume_flat": Plan("volume", tiers_mode="volume", tiers=(Tier(20, 450, 500), Tier(None, 350))),
     "legacy_monthly": Plan("legacy", 2900),
     "free_monthly": Plan("starter", 0),
     "setup_once": Plan("setup", 9900, None),
-    **{f"addon{number:02d}_monthly": Plan(f"addon{number:02d}", 100 * number) for number in range(1, 13)},
+    **{
+        f"addon{number:02d}_monthly": Plan(f"addon{number:02d}", 100 * number)
+        for number in range(1, 13)
+    },
 }
 COUPONS: dict[str, Json] = {
     "FRIENDS20": {"name": "Friends", "duration": "forever", "percent_off": 20.0},
@@ -146,7 +151,9 @@ def open_shop(journal: Journal, at: int) -> Catalogue:
         coupon = shapes.coupon(coupon_id, created=at + 1, livemode=livemode, **terms)
         catalogue.coupons[coupon_id] = journal.add(coupon, at + 1, "coupon.created", asked=True)
     for key, product in products.items():
-        first = next(price for (plan, _), price in catalogue.prices.items() if PLANS[plan].product == key)
+        first = next(
+            price for (plan, _), price in catalogue.prices.items() if PLANS[plan].product == key
+        )
         changes = {"default_price": first["id"], "updated": at + 2}
         journal.change(product, at + 2, changes, "product.updated", asked=True)
     return catalogue

@@ -63,9 +63,11 @@ class Journal:
 
         Events whose type ends in `.updated` carry the old values as `previous_attributes`.
         """
-        before = {key: obj.get(key) for key in changes}
+        previous = None
+        if at >= self.events_from:
+            previous = _old_values(obj, changes)
         obj.update(changes)
-        self.tell(obj, at, *types, previous=_old_values(before, changes), asked=asked)
+        self.tell(obj, at, *types, previous=previous, asked=asked)
 
     def delete(self, obj: Json, at: int, event_type: str, *, answer: Json | None = None) -> None:
         """An object that is gone. `answer`: what its address gives from now on; None is a 404."""

@@ -68,6 +68,7 @@ class Life:
         self.items: list[Json] = []
         self.cycle = 0
         self.discount: Json | None = None
+        self.coupon: str | None = None
         self.pending_lines: list[Line] = []
         self.invoice_count = 0
         self.joins: dict[str, Json] = {}

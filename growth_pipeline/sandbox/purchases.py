@@ -40,7 +40,7 @@ def leave(life: Life, at: int) -> None:
     if life.subscription and life.subscription["status"] not in {"canceled", "incomplete_expired"}:
         end_subscription(life, at, "cancellation_requested")
     gone = {"id": life.customer["id"], "object": "customer", "deleted": True}
-    life.journal.delete(life.customer, at + 1, "customer.deleted", answer=gone)
+    life.journal.delete(life.customer, at, "customer.deleted", answer=gone)
 
 
 def delete_draft(life: Life, at: int) -> None:

@@ -28,12 +28,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Story:
-    """One kind of customer: how it subscribes (if it does) and what it does later."""
+    """One kind of customer: how it subscribes (if it does) and what it does later.
+
+    `currency` only where the story needs one; `signs_up` in days before the as-of instant only
+    where it must be new. `is_steady`: everyday mishaps may happen to it too.
+    """
 
     name: str
     plans: tuple[str, ...] = ()
     start: Json = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    currency: str | None = None
+    signs_up: float | None = None
+    is_steady: bool = False
 
 
 def card_declines(life: Life, at: int, *, times: int, gives_up: str = "cancel") -> None:
@@ -55,9 +62,9 @@ def _step(day: float, act: Callable[..., None], **options: Any) -> Step:
 
 _HALF, _THIRD, _PART = Fraction(1, 2), Fraction(1, 3), Fraction(3, 5)
 STORIES = (
-    Story("steady, monthly", ("starter_monthly",)),
-    Story("steady, yearly", ("pro_yearly",)),
-    Story("steady, weekly", ("pulse_weekly",)),
+    Story("steady, monthly", ("starter_monthly",), is_steady=True),
+    Story("steady, yearly", ("pro_yearly",), is_steady=True),
+    Story("steady, weekly", ("pulse_weekly",), is_steady=True),
     Story("steady, quarterly", ("pro_quarterly",), steps=(_step(40, purchases.change_email),)),
     Story(
         "seats come and go",
@@ -69,7 +76,7 @@ STORIES = (
             _step(200, subscriptions.change_plan, quantity=4),
         ),
     ),
-    Story("tiers, graduated", ("volume_graduated",), {"quantity": 37}),
+    Story("tiers, graduated", ("volume_graduated",), {"quantity": 37}, is_steady=True),
     Story("tiers, volume", ("volume_flat",), {"quantity": 18}, (
         _step(95, subscriptions.change_plan, quantity=28),
     )),
@@ -139,21 +146,25 @@ STORIES = (
         _step(36, payments.refund_last, share=_PART, outcome="waits"),
         _step(-1.5, payments.refund_last, share=_THIRD, outcome="waits"),
     )),
-    Story("dispute won", ("pro_monthly",), steps=(_step(75, payments.dispute_last, outcome="won"),)),
+    Story("dispute won", ("pro_monthly",), steps=(
+        _step(75, payments.dispute_last, outcome="won"),
+    )),
     Story("dispute lost", ("starter_monthly",), steps=(
         _step(40, payments.dispute_last, outcome="lost"),
         _step(57, subscriptions.end_after_dispute),
     )),
-    Story("inquiry", ("pro_monthly",), steps=(_step(45, payments.dispute_last, outcome="inquiry"),)),
+    Story("inquiry", ("pro_monthly",), steps=(
+        _step(45, payments.dispute_last, outcome="inquiry"),
+    )),
     Story("dispute appealed", ("pro_monthly",), steps=(
         _step(39, payments.dispute_last, outcome="appealed"),
     )),
     Story("dispute open", ("team_monthly",), {"quantity": 2}, (
         _step(-4, payments.dispute_last, outcome="open"),
     )),
-    Story("friend", ("pro_monthly",), {"coupon": "FRIENDS20"}),
+    Story("friend", ("pro_monthly",), {"coupon": "FRIENDS20"}, is_steady=True),
     Story("launch offer", ("starter_monthly",), {"coupon": "LAUNCH50"}),
-    Story("welcome offer", ("starter_monthly",), {"coupon": "WELCOME5"}),
+    Story("welcome offer", ("starter_monthly",), {"coupon": "WELCOME5"}, currency="usd"),
     Story("free plan", ("free_monthly",), steps=(
         _step(90, subscriptions.change_plan, to="starter_monthly", bill="now"),
     )),
@@ -178,7 +189,10 @@ STORIES = (
     Story("pays by bank", steps=(
         _step(3, purchases.buy, cents=22000, method="sepa_debit"),
         _step(-2, purchases.buy, cents=18000, method="sepa_debit"),
-    )),
+    ), currency="eur"),
+    Story("in trial now", ("pro_monthly",), {"trial_days": 30}, signs_up=11),
+    Story("paying for the first time now", ("pro_monthly",), {"declines": 1}, signs_up=0.4),
+    Story("paused now", ("starter_monthly",), steps=(_step(-12, subscriptions.pause),)),
     Story("leaves for good", ("starter_monthly",), steps=(_step(160, purchases.leave),)),
 )  # fmt: skip
 
@@ -186,6 +200,9 @@ STORIES = (
 def begin(life: Life, story: Story) -> None:
     """Queues a story's steps for a life, from its sign-up on."""
     start = dict(story.start)
+    life.currency = story.currency or life.currency
+    if story.signs_up is not None:
+        life.signed_up_at = life.world.as_of - round(story.signs_up * DAY)
     if "payment_method" in start:
         life.payment_method = start.pop("payment_method")
     life.declines = start.pop("declines", 0)
@@ -193,8 +210,24 @@ def begin(life: Life, story: Story) -> None:
     if story.plans:
         first = life.signed_up_at + 30 + life.rng.randrange(20 * 60)
         life.later(first, subscriptions.subscribe, plans=story.plans, **start)
-    for step in story.steps:
+    for step in (*story.steps, *(_mishaps(life) if story.is_steady else ())):
         origin = life.signed_up_at if step.day >= 0 else life.world.as_of
         at = origin + round(step.day * DAY) + life.rng.randrange(9 * HOUR)
         if at > life.signed_up_at + HOUR:
             life.later(at, step.act, **step.options)
+
+
+def _mishaps(life: Life) -> list[Step]:
+    """What may happen to anyone, by chances a year."""
+    years = (life.world.as_of - life.signed_up_at) / (365 * DAY)
+    chances: tuple[tuple[float, Callable[..., None], Json], ...] = (
+        (0.9, payments.refund_last, {"share": _THIRD}),
+        (0.4, payments.refund_last, {}),
+        (0.9, card_declines, {"times": 1}),
+        (0.2, payments.dispute_last, {"outcome": "lost"}),
+    )
+    return [
+        Step(life.rng.uniform(35, 365 * years), act, options)
+        for a_year, act, options in chances
+        if years * 365 > 35 and life.rng.random() < a_year * years  # noqa: PLR2004
+    ]

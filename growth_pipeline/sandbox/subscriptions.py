@@ -90,6 +90,7 @@ def _give_discount(life: Life, at: int, coupon_id: str) -> None:
         start=at,
         end=add_months(at, months) if months else None,
     )
+    life.coupon = coupon_id
     life.journal.add(life.discount, at, "customer.discount.created", asked=True)
     life.subscription["discounts"] = [life.discount["id"]]
 
@@ -127,7 +128,7 @@ def _period_lines(life: Life) -> list[Line]:
         Line(
             item,
             _amount(life, item),
-            f"{item['quantity']} × {_name_of(life, item)}",
+            f"{item['quantity']} x {_name_of(life, item)}",
             (item["current_period_start"], item["current_period_end"]),
         )
         for item in life.items
@@ -152,8 +153,8 @@ def _begin_period(life: Life, at: int, *, reason: str, changes: Json | None = No
     sub = life.subscription
     status = "active" if sub["status"] in {"trialing", "paused"} else sub["status"]
     before = life.items[0]["current_period_start"]
-    new = changes or {}
-    period = _next_period(life, at, new.get("billing_cycle_anchor", sub["billing_cycle_anchor"]))
+    new = {"billing_cycle_anchor": sub["billing_cycle_anchor"], **(changes or {})}
+    period = _next_period(life, at, new["billing_cycle_anchor"])
     _move_items(life, period)
     lines = [*life.pending_lines, *_period_lines(life)]
     life.pending_lines = []
@@ -242,7 +243,7 @@ def _prorate(life: Life, at: int, old: Json, new: Json, *, bill_now: bool) -> No
     debit = Line(
         new,
         _share_left(life, at, new),
-        f"Remaining time on {new['quantity']} × {_name_of(life, new)}",
+        f"Remaining time on {new['quantity']} x {_name_of(life, new)}",
         (at, end),
         proration=True,
     )

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -38,6 +39,7 @@ _STOP_SECONDS = 60
 _STATUS_LINE = 7  # of postmaster.pid, counted from 0; Postgres source, pidfile.h
 _STARTED_TWICE = "pre-existing shared memory block"
 _MAX_CONNECTIONS = 200
+_UNFINISHED = ".postgres-new-"
 
 
 class EmbeddedStartError(ConfigurationError):
@@ -234,7 +236,9 @@ def _initialise(data_dir: Path) -> None:
             f"{data_dir} holds files but no Postgres data",
             remedy="move that folder away or choose another GROWTH_STATE_DIR",
         )
-    with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=".postgres-new-") as folder:
+    for abandoned in data_dir.parent.glob(f"{_UNFINISHED}*"):  # we hold the lock: nobody's
+        shutil.rmtree(abandoned, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=_UNFINISHED) as folder:
         fresh = Path(folder) / "data"
         fresh.mkdir(mode=0o700)
         _give_to_system_user(fresh)

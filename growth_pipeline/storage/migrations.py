@@ -64,6 +64,7 @@ def migrate(
     on_progress: OnProgress | None = None,
     on_statement: OnStatement | None = None,
     directory: Path | None = None,
+    lock_timeout: str = LOCK_TIMEOUT,
 ) -> list[str]:
     """Apply what is missing; names of the migrations this call applied, in order.
 
@@ -76,7 +77,7 @@ def migrate(
     plan = read_migrations(directory)
     applied: list[str] = []
     with _engine(url) as connections:
-        while (name := _apply_next(connections, plan, on_statement)) is not None:
+        while (name := _apply_next(connections, plan, lock_timeout, on_statement)) is not None:
             applied.append(name)
             if on_progress is not None:
                 on_progress(name)
@@ -136,7 +137,10 @@ def _engine(url: str) -> Iterator[_Connections]:
 
 
 def _apply_next(
-    connections: _Connections, plan: Sequence[Migration], on_statement: OnStatement | None
+    connections: _Connections,
+    plan: Sequence[Migration],
+    lock_timeout: str,
+    on_statement: OnStatement | None,
 ) -> str | None:
     """Apply the oldest missing migration in one transaction; its name, or None if none is."""
     current: list[str] = []
@@ -150,7 +154,7 @@ def _apply_next(
         ):
             with attempt, connections() as connection, connection.begin():
                 del current[:]
-                return _step(connection, plan, current, on_statement)
+                return _step(connection, plan, lock_timeout, current, on_statement)
     except psycopg.Error as error:
         raise _failure(error, current[0] if current else None) from error
     return None
@@ -159,6 +163,7 @@ def _apply_next(
 def _step(
     connection: Connection,
     plan: Sequence[Migration],
+    lock_timeout: str,
     current: list[str],
     on_statement: OnStatement | None,
 ) -> str | None:
@@ -166,7 +171,7 @@ def _step(
     driver = _driver(connection)
     driver.execute(
         "select set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
-        [LOCK_TIMEOUT, STATEMENT_TIMEOUT],
+        [lock_timeout, STATEMENT_TIMEOUT],
     )
     driver.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
     missing = _missing(connection, plan)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors, pq, sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
@@ -24,6 +24,7 @@ from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteU
 
 if TYPE_CHECKING:
     import polars as pl
+
     from growth_pipeline.storage.binary_rows import ColumnType
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -93,6 +94,7 @@ class Database:
         try:
             with connection.transaction(force_rollback=self.dry_run):
                 yield connection
+                _refuse_failed(connection)
                 committing = not self.dry_run
         except psycopg.Error as error:
             translated = _translated(error, connection, committing=committing)
@@ -275,7 +277,10 @@ def copy_batches(
     *,
     batch_rows: int = 100_000,
 ) -> Iterator[pl.DataFrame]:
-    """Like `copy_out`, one frame of at most `batch_rows` rows at a time; at least one frame."""
+    """Like `copy_out`, one frame of at most `batch_rows` rows at a time; at least one frame.
+
+    Read it to its end: stopping early cancels the query, and with it the transaction.
+    """
     import polars as pl
 
     from growth_pipeline.storage import binary_rows
@@ -398,7 +403,7 @@ def _copy_rows(
 
 
 def _conninfo(url: str, application_name: str) -> str:
-    """The address with our defaults; libpq's own complaint may quote a password, so it stays here."""
+    """The address with our defaults; libpq's own complaint may quote a password: not shown."""
     try:
         given = psycopg.conninfo.conninfo_to_dict(normalise_url(url))
     except psycopg.Error:
@@ -427,13 +432,13 @@ def _where(conninfo: str) -> str:
 
 
 def _show_utc(connection: Connection) -> None:
-    """Instants are shown in UTC; a pooler that forgets it changes how they look, not what they are."""
+    """Instants are shown in UTC; a pooler that forgets it changes their look, not what they are."""
     connection.execute("set time zone 'UTC'")
     connection.commit()
 
 
 def _connect_error(error: psycopg.OperationalError, conninfo: str) -> GrowthError:
-    where, words = _where(conninfo), str(error).strip().splitlines()[-1]
+    where, words = _where(conninfo), str(error)
     user = psycopg.conninfo.conninfo_to_dict(conninfo).get("user") or "the user"
     if re.search(r"password|authentication|no pg_hba\.conf entry|role .* does not exist", words):
         return ConfigurationError(
@@ -444,10 +449,20 @@ def _connect_error(error: psycopg.OperationalError, conninfo: str) -> GrowthErro
         return ConfigurationError(
             f"{where} does not exist", remedy="create it, or correct GROWTH_DATABASE_URL"
         )
+    reason = words.strip().splitlines()[0].removeprefix("connection failed: ")
     return RemoteUnavailableError(
-        f"{where} does not answer: {words}",
+        f"{where} does not answer: {reason}",
         remedy="start the server, or correct GROWTH_DATABASE_URL",
     )
+
+
+def _refuse_failed(connection: Connection) -> None:
+    """Postgres answers COMMIT of a failed transaction with a silent rollback; we do not."""
+    if connection.info.transaction_status is pq.TransactionStatus.INERROR:
+        raise GrowthError(
+            "a statement of this transaction failed before its end; nothing of it was stored",
+            remedy="put statements that may fail into a transaction of their own",
+        )
 
 
 def _translated(error: psycopg.Error, connection: Connection, *, committing: bool) -> Exception:

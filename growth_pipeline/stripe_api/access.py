@@ -1,4 +1,4 @@
-"""With which key and address Stripe is asked, and why some of them are refused before any request."""
+"""With which key and address Stripe is asked; wrong ones are refused before any request."""
 
 from __future__ import annotations
 

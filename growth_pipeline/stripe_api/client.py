@@ -33,7 +33,6 @@ class Page:
     """One page of a list, newest objects first, ids that were already given left out.
 
     `raws` are the objects as JSON text. Stripe saw this state between the two fetched instants.
-    `request_count` includes tries that failed.
     """
 
     objects: list[Object]
@@ -41,7 +40,6 @@ class Page:
     fetched_from: datetime
     fetched_to: datetime
     request_id: str | None
-    request_count: int
     has_more: bool
 
 
@@ -127,7 +125,6 @@ class StripeReader:
         listed: set[str] = set()
         cursor: Object | None = None
         fruitless = 0
-        counted = self.request_count
         while not window.is_empty:
             sent = {"limit": str(PAGE_SIZE), **rest.params(), **(params or {})}
             if cursor is not None:
@@ -145,8 +142,7 @@ class StripeReader:
             fresh = _first_of_each(page.objects, known)
             fruitless = 0 if fresh else fruitless
             listed.update(found["id"] for found in page.objects)
-            counted, before = self.request_count, counted
-            yield _page(page, fresh, counted - before)
+            yield _page(page, fresh)
             if not page.has_more:
                 return
             cursor = page.objects[-1]
@@ -169,9 +165,7 @@ class StripeReader:
 
         path = f"/v1/{resource}/{quote_path(id, safe='')}"
         try:
-            return self._transport.ask(
-                f"retrieve {resource}", path, {}, subject=subject, read=read
-            )
+            return self._transport.ask(f"retrieve {resource}", path, {}, subject=subject, read=read)
         except ObjectGone:
             return None
 
@@ -284,7 +278,7 @@ def _first_of_each(objects: list[Object], known: set[str]) -> list[Object]:
     return fresh
 
 
-def _page(page: _ListAnswer, fresh: list[Object], request_count: int) -> Page:
+def _page(page: _ListAnswer, fresh: list[Object]) -> Page:
     fetched_from, fetched_to = page.answer.fetched
     return Page(
         objects=fresh,
@@ -292,7 +286,6 @@ def _page(page: _ListAnswer, fresh: list[Object], request_count: int) -> Page:
         fetched_from=fetched_from,
         fetched_to=fetched_to,
         request_id=page.answer.request_id,
-        request_count=request_count,
         has_more=page.has_more,
     )
 

@@ -34,7 +34,14 @@ def test_major_text_becomes_whole_minor_units_exactly(text, currency, expected):
 
 @pytest.mark.parametrize(
     ("text", "currency"),
-    [("1.005", "usd"), ("0.5", "jpy"), ("abc", "usd"), ("NaN", "usd"), ("Infinity", "usd"), ("", "usd")],
+    [
+        ("1.005", "usd"),
+        ("0.5", "jpy"),
+        ("abc", "usd"),
+        ("NaN", "usd"),
+        ("Infinity", "usd"),
+        ("", "usd"),
+    ],
 )
 def test_an_amount_the_currency_cannot_hold_is_an_error(text, currency):
     with pytest.raises(UnknownValueError, match="amount"):

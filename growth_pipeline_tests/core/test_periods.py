@@ -14,7 +14,9 @@ def test_a_month_is_half_open_in_utc():
     assert month.end == datetime(2024, 3, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("key", ["2024-13", "2024-00", "24-01", "2024-1", "2024-01-01", "", "0000-01", "٢٠٢٤-01"])
+@pytest.mark.parametrize(
+    "key", ["2024-13", "2024-00", "24-01", "2024-1", "2024-01-01", "", "0000-01", "٢٠٢٤-01"]
+)
 def test_a_key_that_is_no_month_is_refused_with_the_expected_form(key):
     with pytest.raises(UsageError, match="is not a month") as caught:
         Month.parse(key)
@@ -24,7 +26,12 @@ def test_a_key_that_is_no_month_is_refused_with_the_expected_form(key):
 def test_neighbours_cross_the_year():
     assert Month(2024, 12).next == Month(2025, 1)
     assert Month(2025, 1).previous == Month(2024, 12)
-    assert [m.key for m in Month(2024, 11).until(Month(2025, 2))] == ["2024-11", "2024-12", "2025-01", "2025-02"]
+    assert [m.key for m in Month(2024, 11).until(Month(2025, 2))] == [
+        "2024-11",
+        "2024-12",
+        "2025-01",
+        "2025-02",
+    ]
     assert list(Month(2025, 2).until(Month(2025, 1))) == []
 
 

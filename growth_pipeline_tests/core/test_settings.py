@@ -28,7 +28,10 @@ def test_nested_names_use_two_underscores_and_secrets_are_split(monkeypatch):
     stripe = load_settings().stripe
     assert stripe.livemode is True
     assert stripe.account_requests_per_second == 80
-    assert [secret.get_secret_value() for secret in stripe.webhook_secrets] == ["whsec_a", "whsec_b"]
+    assert [secret.get_secret_value() for secret in stripe.webhook_secrets] == [
+        "whsec_a",
+        "whsec_b",
+    ]
 
 
 def test_no_representation_shows_a_secret(monkeypatch):

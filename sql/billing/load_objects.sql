@@ -1,4 +1,5 @@
 -- Grain: one known object of the asked keys; objects the mirror does not know are absent.
+-- Why lateral and `offset 0`: each key is one index look-up, also while statistics are young.
 select
     stored.account_id,
     stored.livemode,
@@ -15,9 +16,13 @@ select
 from unnest(
     %(account_ids)b::text [], %(livemodes)b::boolean [], %(objects)b::text [], %(ids)b::text []
 ) as asked (account_id, livemode, object, id)
-inner join billing.objects as stored
-    on
-        asked.account_id = stored.account_id
-        and asked.livemode = stored.livemode
-        and asked.object = stored.object
-        and asked.id = stored.id
+cross join lateral (
+    select *
+    from billing.objects
+    where
+        objects.account_id = asked.account_id
+        and objects.livemode = asked.livemode
+        and objects.object = asked.object
+        and objects.id = asked.id
+    offset 0
+) as stored

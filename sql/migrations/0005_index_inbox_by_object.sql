@@ -11,5 +11,4 @@ create index objects_charge_of_intent on billing.objects
 (account_id, livemode, (payload ->> 'payment_intent')) where object = 'charge';
 create index objects_invoice_payment_of_intent on billing.objects
 (account_id, livemode, (payload #>> '{payment,payment_intent}')) where object = 'invoice_payment';
-create index objects_charge_by_creation on billing.objects (account_id, livemode, created_at)
-where object = 'charge';
+create index objects_charge_by_creation on billing.objects (created_at) where object = 'charge';

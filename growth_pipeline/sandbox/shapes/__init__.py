@@ -4,13 +4,9 @@ Only shapes belong here: which keys exist and what they hold at birth. What happ
 later is in the modules about lives. Source: Stripe API reference, one heading per object.
 """
 
-from growth_pipeline.sandbox.shapes.catalogue import (
-    account,
-    coupon,
-    discount,
-    plan,
-    price,
-    product,
+from growth_pipeline.sandbox.shapes.balance import (
+    balance_transaction,
+    payout,
 )
 from growth_pipeline.sandbox.shapes.billing import (
     customer,
@@ -20,6 +16,14 @@ from growth_pipeline.sandbox.shapes.billing import (
     subscription,
     subscription_item,
 )
+from growth_pipeline.sandbox.shapes.catalogue import (
+    account,
+    coupon,
+    discount,
+    plan,
+    price,
+    product,
+)
 from growth_pipeline.sandbox.shapes.payments import (
     card_details,
     charge,
@@ -27,10 +31,6 @@ from growth_pipeline.sandbox.shapes.payments import (
     payment_intent,
     refund,
     sepa_details,
-)
-from growth_pipeline.sandbox.shapes.balance import (
-    balance_transaction,
-    payout,
 )
 
 API_VERSION = "2026-10-28.endive"

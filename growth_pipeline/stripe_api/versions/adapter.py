@@ -40,19 +40,18 @@ class VersionAdapter(ABC):
         """Current period of a subscription item, half-open epoch seconds."""
 
 
-def field_of(value: Object, name: str, api_version: str) -> Any:
-    """Field that must be there, null or not.
+def field_of(value: Any, name: str, api_version: str) -> Any:
+    """Field of an object that must be there, null or not.
 
     Raises: UnknownValueError naming object, field and version; absent is not null.
     """
-    try:
+    if isinstance(value, dict) and name in value:
         return value[name]
-    except KeyError:
-        raise UnknownValueError(
-            f"{value.get('object', 'object')} {value.get('id')} has no field {name!r}, "
-            f"which API version {api_version} promises",
-            remedy="check that GROWTH_STRIPE__API_VERSION is the version Stripe answers in",
-        ) from None
+    whose = f"{value.get('object', 'object')} {value.get('id')}" if isinstance(value, dict) else ""
+    raise UnknownValueError(
+        f"{whose or 'an object'} has no field {name!r}, which API version {api_version} promises",
+        remedy="check that GROWTH_STRIPE__API_VERSION is the version Stripe answers in",
+    )
 
 
 def id_of(reference: str | Object | None) -> str | None:

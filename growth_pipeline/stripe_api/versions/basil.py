@@ -17,7 +17,8 @@ class Basil(VersionAdapter):
         parent = field_of(invoice, "parent", self.api_version)
         if parent is None or parent.get("type") != "subscription_details":
             return None
-        return id_of(parent["subscription_details"]["subscription"])
+        details = field_of(parent, "subscription_details", self.api_version)
+        return id_of(field_of(details, "subscription", self.api_version))
 
     def invoice_of(self, charge: Object) -> str | None:
         """Not told by a charge any more; invoice payments are the join."""
@@ -26,9 +27,10 @@ class Basil(VersionAdapter):
     def payment_intent_of(self, invoice: Object) -> str | None:
         """Of the default one among `invoice.payments`, where these were expanded."""
         for invoice_payment in (invoice.get("payments") or {}).get("data", []):
-            payment = invoice_payment["payment"]
-            if invoice_payment["is_default"] and payment["type"] == "payment_intent":
-                return id_of(payment["payment_intent"])
+            payment = field_of(invoice_payment, "payment", self.api_version)
+            is_default = field_of(invoice_payment, "is_default", self.api_version)
+            if is_default and payment.get("type") == "payment_intent":
+                return id_of(field_of(payment, "payment_intent", self.api_version))
         return None
 
     def refunded_of(self, charge: Object) -> int:

@@ -1,0 +1,191 @@
+"""Asks Stripe again about single objects, because a file knows only its own instant.
+
+What an answer means for a pair is decided by the caller; nothing here judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from growth_pipeline.audit.compare import FAILED_REFUNDS, StripePayment
+from growth_pipeline.billing.columns import COLUMNS, typed_values
+from growth_pipeline.core.errors import GrowthError
+from growth_pipeline.stripe_api.versions import VersionAdapter, adapter_for
+
+Confirm: TypeAlias = Callable[[str, str], Mapping[str, Any] | None]
+"""Object of (resource, id) as Stripe has it now; None only if Stripe knows no such id."""
+
+ASK_LIMIT = 1_000
+LIST_OF: Final = {
+    "charge": "charges",
+    "payment_intent": "payment_intents",
+    "invoice": "invoices",
+    "customer": "customers",
+    "refund": "refunds",
+    "dispute": "disputes",
+}
+_INTENT_STATUSES: Final = {"processing": "pending", "canceled": "failed"}
+_INVOICE_STATUSES: Final = {"paid": "succeeded", "void": "failed", "uncollectible": "failed"}
+
+
+class NoAnswer(Enum):
+    """Stripe was not asked (no one to ask, too many questions), or could not answer."""
+
+    UNASKED = "unasked"
+
+
+Answer: TypeAlias = "Mapping[str, Any] | NoAnswer | None"
+
+
+class Asker:
+    """Asks each object once, at most `limit` objects, and remembers the answers.
+
+    A source that fails is not asked again; `failures` names it with the reason.
+    """
+
+    def __init__(self, confirm: Confirm | None, *, limit: int = ASK_LIMIT) -> None:
+        self._confirm = confirm
+        self._limit = limit
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self.failures: dict[str, str] = {}
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is someone to ask."""
+        return self._confirm is not None
+
+    @property
+    def asked(self) -> int:
+        """How many objects were asked about."""
+        return len(self._answers)
+
+    def ask(self, kind: str, object_id: str) -> Answer:
+        """The object as Stripe has it now, None for an unknown id, UNASKED when nobody can tell."""
+        resource = LIST_OF[kind]
+        key = (resource, object_id)
+        if key in self._answers:
+            return self._answers[key]
+        if self._confirm is None or resource in self.failures or self.asked >= self._limit:
+            return NoAnswer.UNASKED
+        try:
+            self._answers[key] = self._confirm(resource, object_id)
+        except GrowthError as error:
+            self.failures[resource] = error.message
+            return NoAnswer.UNASKED
+        return self._answers[key]
+
+    def found(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
+        """The object as Stripe has it now, or None for any other answer."""
+        answer = self.ask(kind, object_id)
+        return None if isinstance(answer, NoAnswer) else answer
+
+
+class FreshPayments:
+    """Payments as Stripe has them now, in the same shape as the files have them."""
+
+    def __init__(self, asker: Asker, api_version: str) -> None:
+        self._asker = asker
+        self._version: VersionAdapter = adapter_for(api_version)
+
+    def charge(self, charge_id: str, parts: Iterable[tuple[str, str]]) -> StripePayment | None:
+        """A charge with the given parts, pairs of ("refund" or "dispute", id); None if not told.
+
+        Refunds are the charge's own sum; disputed funds are those of the known disputes.
+        Raises: UnknownValueError when Stripe's answer lacks a promised field.
+        """
+        raw = self._asker.found("charge", charge_id)
+        if raw is None:
+            return None
+        known = list(parts)
+        refunds = [self._part("refund", one) for kind, one in known if kind == "refund"]
+        disputes = [self._part("dispute", one) for kind, one in known if kind == "dispute"]
+        withdrawn = sum(one["withdrawn_minor"] for one in disputes if one)
+        reinstated = sum(one["reinstated_minor"] for one in disputes if one)
+        failed = [one["amount"] for one in refunds if one and one["status"] in FAILED_REFUNDS]
+        return replace(
+            charge_payment(self._typed("charge", raw)),
+            disputed_minor=withdrawn - reinstated,
+            reinstated_minor=reinstated,
+            failed_refunds=tuple(failed),
+        )
+
+    def of(self, kind: str, raw: Mapping[str, Any]) -> StripePayment | str:
+        """The payment an answer speaks of, or the id of the charge to look at instead."""
+        typed = self._typed(kind, raw)
+        if kind == "charge":
+            return charge_payment(typed)
+        if kind == "payment_intent":
+            return typed["latest_charge"] or intent_payment(typed)
+        intent = typed["payment_intent"] and self._asker.found(
+            "payment_intent", typed["payment_intent"]
+        )
+        charge = self._typed("payment_intent", intent)["latest_charge"] if intent else None
+        return charge or invoice_payment(typed)
+
+    def _part(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
+        raw = self._asker.found(kind, object_id)
+        return None if raw is None else self._typed(kind, raw)
+
+    def _typed(self, kind: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+        resource = LIST_OF[kind]
+        values = typed_values(resource, self._version, dict(raw))
+        columns = dict(zip(COLUMNS[resource], values, strict=True))
+        return {"id": raw["id"], "created": raw["created"], **columns}
+
+
+def charge_payment(row: Mapping[str, Any]) -> StripePayment:
+    """A charge alone, from its typed columns: refunds by its own sum, no disputes."""
+    return StripePayment(
+        object="charge",
+        id=row["id"],
+        created=row["created"],
+        status=row["status"],
+        captured=row["captured"],
+        paid=row["paid"],
+        currency=row["currency"],
+        asked_minor=row["amount"],
+        captured_minor=row["amount_captured"],
+        refunded_minor=row["amount_refunded"],
+        customer=row["customer"],
+        invoice=row["invoice"],
+        payment_intent=row["payment_intent"],
+    )
+
+
+def intent_payment(row: Mapping[str, Any]) -> StripePayment:
+    """A payment intent without a charge: no money moved, whatever it waits for."""
+    return StripePayment(
+        object="payment_intent",
+        id=row["id"],
+        created=row["created"],
+        status=_INTENT_STATUSES.get(row["status"], row["status"]),
+        captured=False,
+        paid=False,
+        currency=row["currency"],
+        asked_minor=row["amount"],
+        captured_minor=0,
+        customer=row["customer"],
+        payment_intent=row["id"],
+    )
+
+
+def invoice_payment(row: Mapping[str, Any]) -> StripePayment:
+    """An invoice without a charge: paid by balance, out of band or in parts, or not paid."""
+    status = _INVOICE_STATUSES.get(row["status"] or "", "pending")
+    return StripePayment(
+        object="invoice",
+        id=row["id"],
+        created=row["created"],
+        status=status,
+        captured=status == "succeeded",
+        paid=status == "succeeded",
+        currency=row["currency"],
+        asked_minor=row["amount_paid"],
+        captured_minor=row["amount_paid"],
+        customer=row["customer"],
+        invoice=row["id"],
+        payment_intent=row["payment_intent"],
+    )

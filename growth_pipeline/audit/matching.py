@@ -1,0 +1,410 @@
+"""Puts the two sides together in the engine; only payments that differ come out.
+
+Every method is one query over whole files; what comes out is small and is judged in Python by
+compare.py. Statements: sql/audit/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import polars as pl
+
+from growth_pipeline.audit.compare import BookedRow, StripePayment
+from growth_pipeline.audit.sources import Sources
+from growth_pipeline.billing.columns import SCHEMAS
+from growth_pipeline.core.ids import Scope
+from growth_pipeline.storage.sql import load_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Table: TypeAlias = "Sequence[str] | pl.DataFrame | pa.Table"
+Row: TypeAlias = dict[str, Any]
+
+STUCK_SECONDS = 10 * 24 * 3600
+_EMPTY = pl.DataFrame({"id": []}, schema={"id": pl.String})
+
+
+class QueryEngine(Protocol):
+    """What is asked of the engine."""
+
+    def query(
+        self, sql: str, tables: Mapping[str, Table], params: Mapping[str, object] | None = None
+    ) -> pl.DataFrame:
+        """Result of one query."""
+        ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """The audited month and its limits, in Unix seconds. Judged: created before `cutoff`."""
+
+    start: int
+    end: int
+    as_of: int
+    cutoff: int
+
+    def holds(self, created: int) -> bool:
+        """Whether an instant lies in the month."""
+        return self.start <= created < self.end
+
+    def judged(self, created: int) -> bool:
+        """Whether an object of that age is judged: in the month, and not in its grace period."""
+        return self.holds(created) and created < self.cutoff
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One charge as its file has it. `touched`: when a part of it was made last, Unix seconds."""
+
+    payment: StripePayment
+    touched: int | None
+    fetched: int
+    is_dispute_unknown: bool
+    livemode: bool
+
+
+class Matcher:
+    """Queries over the files of one audit and the booked payments of its month."""
+
+    def __init__(
+        self,
+        engine: QueryEngine,
+        sources: Sources,
+        scope: Scope,
+        window: Window,
+        books: pl.DataFrame,
+    ) -> None:
+        self._engine = engine
+        self._sources = sources
+        self._scope = scope
+        self._window = window
+        self._books = self._with_match_id(prepared_books(books, scope, window))
+        self._books_arrow = engine_frame(self._books)
+        self._returned = self._returned_money()
+
+    @property
+    def books(self) -> pl.DataFrame:
+        """The booked rows with their `match_id`, `in_month`, and instants in Unix seconds."""
+        return self._books
+
+    # --- what differs -----------------------------------------------------------------------
+
+    def differing(self) -> set[str]:
+        """Match ids of payments that differ, stand alone, or are booked in several rows."""
+        tables = {
+            "charges": self._sources.paths("charges"),
+            "returned": self._returned,
+            "books": self._books_arrow,
+        }
+        params = {
+            **self._completeness(),
+            "disputes_complete": "disputes" in self._sources.complete,
+            "livemode": self._scope.livemode,
+            "cutoff": self._window.cutoff,
+        }
+        found = self._ids("differing_payments", tables, params, "match_id")
+        return found | self._ids("repeated_payments", {"books": self._books_arrow}, {}, "match_id")
+
+    def differing_fees(self) -> set[str]:
+        """Match ids of payments whose booked fee or net is not the balance transaction's."""
+        paths = self._sources.paths_from_month_on("balance_transactions")
+        if not paths or self._books["fee_minor"].null_count() == self._books.height:
+            return set()
+        tables = {"books": self._books_arrow, "balance_transactions": paths}
+        return self._ids("differing_fees", tables, {}, "match_id")
+
+    def unknown_invoices(self) -> dict[str, str]:
+        """Invoice id by match id, of rows whose invoice is in no file."""
+        has_invoices = self._books["invoice_id"].null_count() < self._books.height
+        if not has_invoices or "invoices" not in self._sources.month:
+            return {}
+        tables = {"books": self._books_arrow, "invoices": self._all("invoices")}
+        rows = self._rows("unknown_invoices", tables)
+        return {row["match_id"]: row["invoice_id"] for row in rows}
+
+    # --- totals -----------------------------------------------------------------------------
+
+    def stripe_totals(self) -> list[Row]:
+        """Sums of Stripe's settled charges by currency."""
+        tables = {"charges": self._sources.paths("charges"), "returned": self._returned}
+        params = {**self._completeness(), "cutoff": self._window.cutoff}
+        return self._rows("stripe_totals", tables, params)
+
+    def booked_totals(self) -> list[Row]:
+        """Sums of the books' settled rows by currency, and fees by settlement currency."""
+        rows = self._rows(
+            "booked_totals", {"books": self._books_arrow}, {"cutoff": self._window.cutoff}
+        )
+        fees = (
+            self._books.lazy()
+            .filter(
+                pl.col("in_month"),
+                pl.col("created") < self._window.cutoff,
+                pl.col("status") == "succeeded",
+                pl.col("captured"),
+                pl.col("settlement_currency").is_not_null(),
+            )
+            .group_by(currency=pl.col("settlement_currency"))
+            .agg(fees_minor=pl.col("fee_minor").sum())
+        )
+        return rows + fees.collect().to_dicts()
+
+    def balance_check(self) -> tuple[list[Row], list[Row]]:
+        """Stripe's fees by settlement currency, and balance transactions without a known charge."""
+        paths = self._sources.paths_from_month_on("balance_transactions")
+        if not paths:
+            return [], []
+        tables = {"balance_transactions": paths, "charges": self._sources.paths("charges")}
+        params = {
+            "start": self._window.start,
+            "cutoff": min(self._window.cutoff, self._window.end),
+        }
+        rows = self._rows("balance_check", tables, params)
+        unlinked = [
+            {**one, "currency": row["currency"]} for row in rows for one in row["unlinked"] or ()
+        ]
+        fees = [{"currency": r["currency"], "fees_minor": r["fees_minor"]} for r in rows]
+        return fees, unlinked
+
+    # --- what the month's files say of single objects ---------------------------------------
+
+    def charges(self, ids: set[str]) -> dict[str, Extracted]:
+        """Charges of the month by id, in full; ids that the file lacks are absent."""
+        if not ids:
+            return {}
+        tables = {
+            "charges": self._sources.paths("charges"),
+            "returned": self._returned,
+            "balance_transactions": self._from_month_on("balance_transactions"),
+            "wanted": wanted_ids(ids),
+            "movers": self._movers(ids, self.parts(ids)),
+        }
+        return {
+            row["id"]: self._extracted(row) for row in self._rows("stripe_payments", tables)
+        }
+
+    def parts(self, charges: set[str]) -> pl.DataFrame:
+        """Refunds and disputes of these charges: object, id, charge."""
+        tables = {
+            "refunds": self._from_month_on("refunds"),
+            "disputes": self._from_month_on("disputes"),
+            "wanted": wanted_ids(charges),
+        }
+        return self._engine.query(load_sql("audit/parts_of_charges"), tables)
+
+    def rows_of(self, ids: set[str]) -> dict[str, list[BookedRow]]:
+        """Booked rows of the month (and their repeats elsewhere) by match id."""
+        found = self._books.filter(pl.col("match_id").is_in(list(ids)))
+        rows: dict[str, list[BookedRow]] = {}
+        for row in found.iter_rows(named=True):
+            rows.setdefault(row["match_id"], []).append(booked_row(row))
+        return rows
+
+    def stuck_refunds(self) -> list[Row]:
+        """Refunds of the month that have waited for more than ten days at the as-of instant."""
+        paths = self._sources.paths("refunds")
+        if not paths:
+            return []
+        limit = min(self._window.as_of - STUCK_SECONDS, self._window.cutoff)
+        return self._rows("stuck_refunds", {"refunds": paths}, {"stuck_before": limit})
+
+    def parts_without_charge(self) -> list[Row]:
+        """Refunds and disputes of the month whose charge is not among the month's."""
+        tables = {
+            "refunds": self._of_month("refunds"),
+            "disputes": self._of_month("disputes"),
+            "charges": self._sources.paths("charges"),
+        }
+        params = {"start": self._window.start, "cutoff": self._window.cutoff}
+        return self._rows("parts_without_charge", tables, params)
+
+    # --- look-ups over all months -----------------------------------------------------------
+
+    def charges_of(self, wanted: pl.DataFrame, *, everywhere: bool) -> dict[str, tuple[str, int]]:
+        """Charge id and `created` by key, of references (see `references`)."""
+        paths = self._sources.paths("charges")
+        if everywhere:
+            paths = self._sources.paths_of_all("charges")
+        rows = self._rows("charges_of_references", {"wanted": wanted, "charges": paths})
+        return {row["key"]: (row["charge"], row["created"]) for row in rows}
+
+    def intents(self, ids: set[str]) -> dict[str, Row]:
+        """Payment intents by id, from the files of all months."""
+        return self._by_id("intents_by_id", "payment_intents", ids)
+
+    def invoices(self, ids: set[str]) -> dict[str, Row]:
+        """Invoices by id, from the files of all months."""
+        return self._by_id("invoices_by_id", "invoices", ids)
+
+    def unknown(self, ids: set[str], resources: Sequence[str]) -> set[str]:
+        """Those ids that no file of these resources has, of whatever month."""
+        left = set(ids)
+        for resource in resources:
+            paths = self._sources.paths_of_all(resource)
+            if left and paths:
+                left = self._ids("unknown_ids", {"wanted": wanted_ids(left), "known": paths}, {})
+        return left
+
+    def foreign_scopes(self, resource: str, ids: set[str]) -> dict[str, Scope]:
+        """Scope by id, of ids that files of another account or mode have."""
+        found: dict[str, Scope] = {}
+        left = set(ids)
+        for scope, manifest in self._sources.foreign.get(resource, []):
+            if not left:
+                break
+            tables = {"wanted": wanted_ids(left), "known": [manifest.path]}
+            absent = self._ids("unknown_ids", tables, {})
+            found |= dict.fromkeys(left - absent, scope)
+            left = absent
+        return found
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _with_match_id(self, books: pl.DataFrame) -> pl.DataFrame:
+        """Rows with a charge id are matched by it; the few others by the charge they mean."""
+        books = books.with_columns(match_id=pl.col("charge_id"))
+        loose = books.filter(pl.col("charge_id").is_null())
+        if loose.is_empty():
+            return books
+        own = pl.coalesce("payment_intent_id", "invoice_id")
+        charges = self.charges_of(self.references(loose), everywhere=False)
+        linked = [charges.get(str(key), (None, 0))[0] for key in loose["payment_id"]]
+        found = loose.select("payment_id", linked=pl.Series("linked", linked, dtype=pl.String))
+        return (
+            books.join(found, on="payment_id", how="left")
+            .with_columns(match_id=pl.coalesce("match_id", "linked", own))
+            .drop("linked")
+        )
+
+    def references(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What rows without a known charge point at, for `charges_of`; keyed by payment id.
+
+        A payment intent names its newest charge; an invoice, where its version tells, its intent.
+        """
+        invoices = self.invoices(set(rows["invoice_id"].drop_nulls()))
+        named = {key: one["payment_intent"] for key, one in invoices.items()}
+        intents = [
+            intent or named.get(invoice or "")
+            for intent, invoice in rows.select("payment_intent_id", "invoice_id").iter_rows()
+        ]
+        return pl.DataFrame(
+            {
+                "key": rows["payment_id"].cast(pl.String),
+                "charge_id": rows["charge_id"],
+                "payment_intent_id": pl.Series(intents, dtype=pl.String),
+                "invoice_id": rows["invoice_id"],
+            }
+        )
+
+    def _returned_money(self) -> pl.DataFrame:
+        tables = {
+            "refunds": self._from_month_on("refunds"),
+            "disputes": self._from_month_on("disputes"),
+        }
+        return self._engine.query(load_sql("audit/returned_money"), tables)
+
+    def _movers(self, charges: set[str], parts: pl.DataFrame) -> pl.DataFrame:
+        """Sources of balance transactions that move a charge's money: it, its refunds, disputes."""
+        own = wanted_ids(charges).with_columns(source="id")
+        return pl.concat([own, parts.select(id="charge", source="id")])
+
+    def _completeness(self) -> dict[str, bool]:
+        return {"refunds_complete": "refunds" in self._sources.complete}
+
+    def _extracted(self, row: Row) -> Extracted:
+        has_all_refunds = "refunds" in self._sources.complete
+        whole = row["amount_captured"] >= row["amount"]
+        refunded = row["refunded_minor"] or 0 if has_all_refunds and whole else None
+        withdrawn, reinstated = row["withdrawn_minor"], row["reinstated_minor"] or 0
+        payment = StripePayment(
+            object="charge",
+            id=row["id"],
+            created=row["created"],
+            status=row["status"],
+            captured=row["captured"],
+            paid=row["paid"],
+            currency=row["currency"],
+            asked_minor=row["amount"],
+            captured_minor=row["amount_captured"],
+            refunded_minor=row["amount_refunded"] if refunded is None else refunded,
+            disputed_minor=(withdrawn or 0) - reinstated,
+            reinstated_minor=reinstated,
+            failed_refunds=tuple(row["failed_refunds"] or ()),
+            fee_minor=row["fee"],
+            net_after_fee_minor=row["net"],
+            settlement_currency=row["settlement_currency"],
+            customer=row["customer"],
+            invoice=row["invoice"],
+            payment_intent=row["payment_intent"],
+        )
+        has_all_disputes = "disputes" in self._sources.complete
+        return Extracted(
+            payment=payment,
+            touched=row["touched"],
+            fetched=int(row["fetched_at"].timestamp()),
+            is_dispute_unknown=row["disputed"] and withdrawn is None and not has_all_disputes,
+            livemode=row["livemode"],
+        )
+
+    def _of_month(self, resource: str) -> Table:
+        return self._sources.paths(resource) or pl.DataFrame(schema=SCHEMAS[resource])
+
+    def _from_month_on(self, resource: str) -> Table:
+        paths = self._sources.paths_from_month_on(resource)
+        return paths or pl.DataFrame(schema=SCHEMAS[resource])
+
+    def _all(self, resource: str) -> Table:
+        return self._sources.paths_of_all(resource) or pl.DataFrame(schema=SCHEMAS[resource])
+
+    def _by_id(self, statement: str, resource: str, ids: set[str]) -> dict[str, Row]:
+        paths = self._sources.paths_of_all(resource)
+        if not ids or not paths:
+            return {}
+        rows = self._rows(statement, {"wanted": wanted_ids(ids), resource: paths})
+        return {row["id"]: row for row in rows}
+
+    def _rows(
+        self, statement: str, tables: Mapping[str, Table], params: Mapping[str, object] | None = None
+    ) -> list[Row]:
+        return self._engine.query(load_sql(f"audit/{statement}"), tables, params or None).to_dicts()
+
+    def _ids(
+        self,
+        statement: str,
+        tables: Mapping[str, Table],
+        params: Mapping[str, object],
+        column: str = "id",
+    ) -> set[str]:
+        found = self._engine.query(load_sql(f"audit/{statement}"), tables, params or None)
+        return set(found[column])
+
+
+def engine_frame(frame: pl.DataFrame) -> pa.Table:
+    """The frame as Arrow without copying its texts, so that a million rows cost nothing."""
+    return frame.to_arrow(compat_level=pl.CompatLevel.newest())
+
+
+def wanted_ids(ids: set[str]) -> pl.DataFrame:
+    """Ids as a table for the engine."""
+    return pl.DataFrame({"id": sorted(ids)}, schema=_EMPTY.schema)
+
+
+def prepared_books(books: pl.DataFrame, scope: Scope, window: Window) -> pl.DataFrame:
+    """Booked rows of one scope with instants in Unix seconds and whether they are in the month."""
+    return books.with_columns(
+        account_id=pl.lit(scope.account_id),
+        livemode=pl.lit(scope.livemode),
+        created=pl.col("created_at").dt.epoch("us").floordiv(1_000_000),
+        written=pl.col("written_at").dt.epoch("us").floordiv(1_000_000),
+    ).with_columns(
+        in_month=pl.col("created").is_between(window.start, window.end, closed="left")
+    )
+
+
+def booked_row(row: Mapping[str, Any]) -> BookedRow:
+    """One row of a prepared frame."""
+    return BookedRow(**{name: row[name] for name in BookedRow.__dataclass_fields__})

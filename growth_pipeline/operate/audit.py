@@ -1,0 +1,113 @@
+"""One audit from a terminal: the same job that Dagster's schedule runs, and its report.
+
+Decides nothing about findings; which exit code a verdict means is said here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
+from growth_pipeline.core.periods import Month, PeriodState
+from growth_pipeline.operate.home import migrate_home, open_home
+from growth_pipeline.settings import load_settings
+
+Say = Callable[[str], None]
+
+AUDIT_JOB = "audit_job"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of one audit in its faces: `md`, `json`, `csv`."""
+
+    documents: Mapping[str, bytes]
+    verdict: str
+
+    def text(self, face: str) -> str:
+        """One face as text."""
+        return self.documents[face].decode()
+
+    def write(self, path: Path, face: str) -> None:
+        """Put one face into a file, whole or not at all.
+
+        Raises: UsageError when the file cannot be written there.
+        """
+        try:
+            _write_whole(path, self.documents[face])
+        except OSError as error:
+            raise UsageError(
+                f"the report cannot be written to {path}: {error.strerror}",
+                remedy="give --output a file in a folder you may write",
+            ) from None
+
+    def exit_code(self, *, strict: bool) -> int:
+        """3 for FAIL, 4 for WARNING when strict, else 0. Raises: GrowthError for no verdict."""
+        codes = {
+            "PASS": ExitCode.DONE,
+            "WARNING": ExitCode.AUDIT_WARNING if strict else ExitCode.DONE,
+            "FAIL": ExitCode.AUDIT_FAIL,
+        }
+        if self.verdict not in codes:
+            raise GrowthError(f"the audit ended without a verdict ({self.verdict!r})")
+        return int(codes[self.verdict])
+
+
+def month_to_audit(month: Month, *, now: datetime) -> Month:
+    """The month, if there is anything in it yet.
+
+    Raises: UsageError for a month in the future.
+    """
+    if month.state(now) is PeriodState.NOT_BEGUN:
+        raise UsageError(
+            f"{month} has not begun", remedy=f"the newest month to audit is {Month.of(now)}"
+        )
+    return month
+
+
+def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Report:
+    """Run the month's audit in this process, recorded in Dagster like any other run.
+
+    Raises: the GrowthError of the step that failed; GrowthError when no report came out.
+    """
+    with open_home() as home:
+        if home.is_demo:
+            say(f"nothing is configured here: auditing the running demo ({home.state_dir})")
+        migrate_home(home, load_settings())
+        # Only now: Dagster reads its home from the environment that open_home made.
+        from growth_pipeline.definitions import launch
+
+        say(f"auditing {month}" + (" (dry run: nothing is kept)" if dry_run else ""))
+        if month.state(now) is PeriodState.OPEN:
+            say(f"{month} is not over: every number is provisional")
+        launched = launch(AUDIT_JOB, partition_key=month.key, dry_run=dry_run, on_progress=say)
+    if "json" not in launched.documents:
+        raise GrowthError(
+            f"the audit of {month} ended without a report",
+            remedy=f"open run {launched.run_id} in Dagster's UI (growth serve)",
+        )
+    verdict = json.loads(launched.documents["json"])["verdict"]
+    return Report(launched.documents, str(verdict))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    fresh = Path(name)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.chmod(0o644)
+        fresh.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink()
+        raise

@@ -1,0 +1,265 @@
+"""The company on disk: one SQLite file, so that a million payments need no more memory than ten.
+
+Bodies are packed with zlib and a dictionary (the first body of their kind): Stripe's objects are
+mostly the same text. Source: Python documentation, `zlib.compressobj`, `zdict`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from growth_pipeline.sandbox.journal import Event, Journal, Json
+from growth_pipeline.sandbox.resources import (
+    BY_OBJECT,
+    CHILDREN,
+    RESOURCES,
+    Resource,
+    column_values,
+)
+
+_LEVEL, _WINDOW, _MEMORY = 1, -13, 5
+_BATCH = 4000
+LEDGER_COLUMNS = (
+    "charge_id",
+    "payment_intent_id",
+    "invoice_id",
+    "customer_id",
+    "status",
+    "captured",
+    "currency",
+    "amount_minor",
+    "refunded_minor",
+    "disputed_minor",
+    "fee_minor",
+    "net_minor",
+    "settlement_currency",
+    "created_at",
+    "month",
+)
+
+
+class Condition(NamedTuple):
+    """A piece of a WHERE clause with its values."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+class Page(NamedTuple):
+    """One page of a list: bodies newest first, and whether there are more beyond it."""
+
+    bodies: list[bytes]
+    has_more: bool
+
+
+class Row(NamedTuple):
+    """Where an object stands in its list, and its body."""
+
+    pos: int
+    created: int
+    hidden: bool
+    body: bytes
+
+
+class Store:
+    """Reads and writes the company's file. Writing ends with `finish`; then it is only read."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = off")
+        self._db.execute("pragma synchronous = off")
+        self._db.execute("pragma cache_size = -16000")
+        self._kinds: dict[str, bytes] = {}
+        self._packers: dict[str, Any] = {}
+        self._waiting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self._next_pos = 1
+        self._create_tables()
+
+    def _create_tables(self) -> None:
+        run = self._db.execute
+        run("create table if not exists kinds (kind text primary key, sample blob not null)")
+        run("create table if not exists facts (name text primary key, value text not null)")
+        for resource in RESOURCES.values():
+            columns = "".join(f", {column}" for column in resource.columns)
+            if resource.name == "events":
+                columns += ", object_id, lost integer default 0, delivered integer default 0"
+            run(
+                f"create table if not exists {resource.name} (pos integer primary key,"
+                " id text not null, created integer, hidden integer not null,"
+                f" body blob not null{columns})"
+            )
+        run(f"create table if not exists ledger ({', '.join(LEDGER_COLUMNS)})")
+        self._kinds = dict(self._db.execute("select kind, sample from kinds"))
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def write(self, journal: Journal) -> None:
+        """Keeps a journal's objects as they are now, and its events."""
+        for object_id, obj in journal.objects.items():
+            hidden = object_id in journal.deleted
+            answer = journal.deleted[object_id] if hidden else obj
+            if answer is None:
+                continue
+            self._keep(BY_OBJECT[obj["object"]], obj, answer, hidden=hidden)
+            if obj["object"] in CHILDREN:
+                for child in journal.children[object_id]:
+                    self._keep(RESOURCES[CHILDREN[obj["object"]]], child, child)
+        for event in journal.events:
+            body = self._pack(event.type, event.body)
+            row = (self._take_pos(), event.id, event.created, 0, body, event.type, event.object_id)
+            self._waiting["events"].append((*row, 0, 0))
+        if sum(map(len, self._waiting.values())) >= _BATCH:
+            self.flush()
+
+    def _keep(self, resource: Resource, obj: Json, answer: Json, *, hidden: bool = False) -> None:
+        body = self._pack(resource.object, orjson.dumps(answer))
+        row = (self._take_pos(), obj["id"], obj.get("created"), int(hidden), body)
+        self._waiting[resource.name].append((*row, *column_values(resource, obj)))
+
+    def _take_pos(self) -> int:
+        self._next_pos += 1
+        return self._next_pos
+
+    def write_ledger(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Keeps rows of the expected ledger; columns as in `LEDGER_COLUMNS`."""
+        self._waiting["ledger"].extend(rows)
+
+    def flush(self) -> None:
+        """Puts what waits in memory into the file."""
+        self._db.execute("begin")
+        for table, rows in self._waiting.items():
+            marks = ", ".join("?" * len(rows[0])) if rows else ""
+            if rows:
+                self._db.executemany(f"insert into {table} values ({marks})", rows)  # noqa: S608 own names
+        self._db.execute("commit")
+        self._waiting.clear()
+
+    def finish(self) -> None:
+        """Builds the indexes; after this the company does not change any more."""
+        run = self._db.execute
+        for table in RESOURCES:
+            run(f"create unique index if not exists {table}_id on {table} (id)")
+            run(f"create index if not exists {table}_created on {table} (created, pos)")
+        for resource in RESOURCES.values():
+            for column in resource.indexed:
+                run(
+                    f"create index if not exists {resource.name}_{column}"
+                    f" on {resource.name} ({column}, created, pos)"
+                )
+        run("create index if not exists events_object on events (object_id)")
+        run("create index if not exists ledger_month on ledger (month)")
+
+    def set_fact(self, name: str, value: object) -> None:
+        """Keeps one fact about the company as a whole, as JSON."""
+        text = orjson.dumps(value).decode()
+        self._db.execute("insert or replace into facts values (?, ?)", (name, text))
+
+    def fact(self, name: str) -> Any:
+        """A fact kept before; None if it never was."""
+        row = self._db.execute("select value from facts where name = ?", (name,)).fetchone()
+        return None if row is None else orjson.loads(row[0])
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """One statement of the payout and planting passes, values bound."""
+        return self._db.execute(sql, values)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def count(self, table: str) -> int:
+        """Rows of a table, deleted objects included."""
+        return int(self._db.execute(f"select count(*) from {table}").fetchone()[0])  # noqa: S608 own names
+
+    def find(self, resource: Resource, object_id: str) -> Row | None:
+        """An object by id; a deleted one comes with `hidden`."""
+        row = self._db.execute(
+            f"select pos, created, hidden, {_kind(resource)}, body"  # noqa: S608 own names
+            f" from {resource.name} where id = ?",
+            (object_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        return Row(row[0], row[1], bool(row[2]), self._unpack(row[3], row[4]))
+
+    def page(
+        self,
+        resource: Resource,
+        conditions: Sequence[Condition],
+        limit: int,
+        *,
+        after: Row | None = None,
+        before: Row | None = None,
+    ) -> Page:
+        """One page in the list's order, exclusive of its cursor (`after` or `before`)."""
+        cursor, backwards = before or after, before is not None
+        rising = resource.oldest_first != backwards
+        columns = ("pos",) if resource.oldest_first else ("created", "pos")
+        parts = [*conditions, Condition("hidden = 0")]
+        if cursor:
+            values = (cursor.created, cursor.pos)[-len(columns) :]
+            marks = ", ".join("?" * len(values))
+            key = f"({', '.join(columns)}) {'>' if rising else '<'} ({marks})"
+            parts.append(Condition(key, values))
+        order = ", ".join(f"{column} {'asc' if rising else 'desc'}" for column in columns)
+        rows = self._db.execute(
+            f"select {_kind(resource)}, body from {resource.name}"  # noqa: S608 own names
+            f" where {' and '.join(part.sql for part in parts)} order by {order} limit ?",
+            (*(value for part in parts for value in part.values), limit + 1),
+        ).fetchall()
+        bodies = [self._unpack(kind, body) for kind, body in rows[:limit]]
+        return Page(bodies[::-1] if backwards else bodies, len(rows) > limit)
+
+    def events(self, *, with_lost: bool = True) -> Iterator[Event]:
+        """All events in order of time; those planted as lost only if asked for."""
+        rows = self._db.execute(
+            "select created, id, type, object_id, body from events where lost <= ?"
+            " order by created, pos",
+            (int(with_lost),),
+        )
+        for created, event_id, event_type, object_id, body in rows:
+            yield Event(created, event_id, event_type, object_id, self._unpack(event_type, body))
+
+    def ledger(self, month: str | None = None) -> Iterator[Json]:
+        """Rows of the expected ledger, oldest first, of one month or of all."""
+        where = "" if month is None else "where month = ?"
+        rows = self._db.execute(
+            f"select {', '.join(LEDGER_COLUMNS)} from ledger {where}"  # noqa: S608 own names
+            " order by created_at, charge_id",
+            () if month is None else (month,),
+        )
+        for row in rows:
+            entry = dict(zip(LEDGER_COLUMNS, row, strict=True))
+            yield {**entry, "captured": bool(entry["captured"])}
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+    # --- packing -------------------------------------------------------------------------------
+
+    def _pack(self, kind: str, body: bytes) -> bytes:
+        sample = self._kinds.get(kind)
+        if sample is None:
+            sample = self._kinds[kind] = body
+            self._db.execute("insert into kinds values (?, ?)", (kind, body))
+        if kind not in self._packers:
+            self._packers[kind] = zlib.compressobj(
+                _LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zdict=sample
+            )
+        packer = self._packers[kind].copy()
+        packed: bytes = packer.compress(body) + packer.flush()
+        return packed
+
+    def _unpack(self, kind: str, packed: bytes) -> bytes:
+        return zlib.decompressobj(_WINDOW, zdict=self._kinds[kind]).decompress(packed)
+
+
+def _kind(resource: Resource) -> str:
+    """SQL for the kind that a body was packed as: for events the type, else the object."""
+    return "type" if resource.name == "events" else f"'{resource.object}'"

@@ -1,0 +1,120 @@
+"""Stores received events with few commits: those that arrive together share one.
+
+The commit is nearly all a webhook costs; whoever waits is answered when it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+
+from growth_pipeline.billing.inbox import ReceivedEvent
+from growth_pipeline.core.errors import RemoteUnavailableError
+
+_log: Final = structlog.get_logger(__name__)
+
+_BATCH: Final = 256
+_WAITING_LIMIT: Final = 2_000
+_BYTES_LIMIT: Final = 64 * 1024 * 1024
+
+
+class EventStore(Protocol):
+    """Where events are stored; `BillingStore` is one."""
+
+    def insert_events(self, events: Sequence[ReceivedEvent]) -> object:
+        """Store events durably, each once."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    event: ReceivedEvent
+    done: asyncio.Future[None]
+
+
+class InboxWriter:
+    """One thread that stores whatever waits, in one transaction, again and again."""
+
+    def __init__(self, store: EventStore, *, on_stored: Callable[[], None]) -> None:
+        self._store = store
+        self._on_stored = on_stored
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Store what waits, then end."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    async def insert(self, event: ReceivedEvent) -> None:
+        """Return when the event is on disk, stored now or known before.
+
+        Raises: RemoteUnavailableError when it could not be stored, or too many wait already.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._changed:
+            full = len(self._waiting) >= _WAITING_LIMIT or self._bytes >= _BYTES_LIMIT
+            if full or self._stopping:
+                raise RemoteUnavailableError("the inbox takes no more events at this moment")
+            self._waiting.append(_Waiting(event, done))
+            self._bytes += len(event.body)
+            self._changed.notify()
+        await done
+
+    def _run(self) -> None:
+        while batch := self._take():
+            self._store_batch(batch)
+
+    def _take(self) -> list[_Waiting]:
+        """The next events; none only when it is time to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            count = min(_BATCH, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(count)]
+            self._bytes -= sum(len(waiting.event.body) for waiting in batch)
+            return batch
+
+    def _store_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            self._store.insert_events([waiting.event for waiting in batch])
+        except RemoteUnavailableError as error:
+            _log.error("inbox_unavailable", reason=error.message, events=len(batch))
+            _answer(batch, error)
+        except Exception as error:  # noqa: BLE001 - one event must not sink the others, nor this thread
+            if len(batch) > 1:
+                for waiting in batch:
+                    self._store_batch([waiting])
+                return
+            _log.exception("inbox_refused_event", event_id=batch[0].event.event_id)
+            _answer(batch, RemoteUnavailableError(f"the event was not stored: {type(error).__name__}"))
+        else:
+            _answer(batch, None)
+            self._on_stored()
+
+
+def _answer(batch: Sequence[_Waiting], error: Exception | None) -> None:
+    """Tell everybody who waits, in their own event loop. Some may have gone away meanwhile."""
+
+    def tell() -> None:
+        for waiting in batch:
+            if waiting.done.done():
+                continue
+            if error is None:
+                waiting.done.set_result(None)
+            else:
+                waiting.done.set_exception(error)
+
+    batch[0].done.get_loop().call_soon_threadsafe(tell)

@@ -1,0 +1,173 @@
+"""Slack and GitHub as small servers on loopback that can be told to misbehave."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+SLOW_SECONDS = 1.5
+CLIENT_TIMEOUT = 0.5
+
+
+class FakeServer:
+    """Answers writes as `faults` says, one word a write: ok, a status, lost, slow, refused-body."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        self.url = ""
+
+    def handle(self, method: str, path: str, body: bytes) -> tuple[int, object]:
+        raise NotImplementedError
+
+
+class FakeSlack(FakeServer):
+    """An incoming webhook. `messages` are the ones Slack took, also when its answer was lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[dict] = []
+
+    def handle(self, method, path, body):
+        if path != "/services/T0/B0/secret":
+            return 404, "no_service"
+        self.messages.append(json.loads(body))
+        return 200, "ok"
+
+
+class FakeGitHub(FakeServer):
+    """Issues and comments of one repository, as the REST API gives them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.issues: list[dict] = []
+        self.comments: dict[int, list[dict]] = {}
+
+    def handle(self, method, path, body):
+        route, _, query = path.partition("?")
+        sent = json.loads(body) if body else {}
+        found = re.fullmatch(r"/repos/acme/books/issues(?:/(\d+)(/comments)?)?", route)
+        if not found:
+            return 404, {"message": "Not Found"}
+        if found[1] is None:
+            return self._create(sent) if method == "POST" else (200, self._list(query))
+        number = int(found[1])
+        if number > len(self.issues):
+            return 404, {"message": "Not Found"}
+        if found[2]:
+            return self._comment(number, sent) if method == "POST" else (200, self.comments[number])
+        issue = self.issues[number - 1]
+        issue.update({name: sent[name] for name in ("state", "title") if name in sent})
+        return 200, issue
+
+    def _create(self, sent):
+        issue = {"number": len(self.issues) + 1, "state": "open", **sent}
+        self.issues.append(issue)
+        self.comments[issue["number"]] = []
+        return 201, issue
+
+    def _list(self, query):
+        page = int(re.search(r"(?:^|&)page=(\d+)", query)[1])
+        is_open = [issue for issue in reversed(self.issues) if issue["state"] == "open"]
+        return is_open[(page - 1) * 100 : page * 100]
+
+    def _comment(self, number, sent):
+        self.comments[number].append(sent)
+        return 201, sent
+
+
+@contextmanager
+def serving(fake: FakeServer) -> Iterator[FakeServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def _answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fake.requests.append((self.command, self.path))
+            is_write = self.command != "GET"
+            fault = fake.faults.pop(0) if is_write and fake.faults else "ok"
+            if fault.isdigit():
+                self._send(int(fault), {"message": "no"})
+                return
+            status, answer = fake.handle(self.command, self.path, body)
+            if fault == "lost":  # it was taken, and then the line broke
+                self.connection.close()
+                return
+            if fault == "slow":
+                time.sleep(SLOW_SECONDS)
+            self._send(status, answer)
+
+        do_GET = do_POST = do_PATCH = _answer  # noqa: N815
+
+        def _send(self, status, answer):
+            text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+            try:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json; charset=utf-8")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+            except OSError:
+                pass  # the client did not wait
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_):
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield fake
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    with serving(FakeSlack()) as fake:
+        yield fake
+
+
+@pytest.fixture
+def github() -> Iterator[FakeGitHub]:
+    with serving(FakeGitHub()) as fake:
+        yield fake
+
+
+@pytest.fixture
+def slack_channel(slack):
+    from growth_pipeline.alerts.slack import SlackChannel
+
+    return SlackChannel(f"{slack.url}/services/T0/B0/secret", timeout_seconds=CLIENT_TIMEOUT)
+
+
+@pytest.fixture
+def github_channel(github):
+    from growth_pipeline.alerts.github import GitHubChannel
+
+    return GitHubChannel(
+        "ghp_token_of_a_test", "acme/books", api_base=github.url, timeout_seconds=CLIENT_TIMEOUT
+    )
+
+
+@pytest.fixture
+def nobody_listens() -> str:
+    """Address of a port that refuses connections."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"

@@ -1,0 +1,144 @@
+"""The GitHub channel against a repository on loopback: one open issue a problem."""
+
+import pytest
+
+from growth_pipeline.alerts.deliver import ChannelRefusedError, OutcomeUnknownError, WaitingAlert
+from growth_pipeline.alerts.github import GitHubChannel, fence, marker
+from growth_pipeline.core.errors import ConfigurationError
+
+
+def an_alert(key="key-1", fingerprint="f1", **changes):
+    facts = {"kind": "failed_check", "title": "amounts differ", "body": "3 findings"}
+    return WaitingAlert(1, key, fingerprint=fingerprint, **{**facts, **changes})
+
+
+def test_a_problem_becomes_an_issue_that_can_be_found_again(github, github_channel):
+    assert github_channel.send([an_alert()]) == "1"
+    (issue,) = github.issues
+    assert issue["title"] == "amounts differ"
+    assert marker("f1") in issue["body"]
+    assert github_channel.find(an_alert()) == "1"
+    assert github_channel.find(an_alert(key="key-of-another-run")) is None
+
+
+def test_the_same_problem_later_is_a_comment_on_its_issue(github, github_channel):
+    github_channel.send([an_alert()])
+    assert github_channel.send([an_alert(key="key-2", title="amounts differ more")]) == "1"
+    assert len(github.issues) == 1
+    assert github.issues[0]["title"] == "amounts differ more"
+    assert "amounts differ more" in github.comments[1][0]["body"]
+
+
+def test_another_problem_gets_its_own_issue(github, github_channel):
+    github_channel.send([an_alert()])
+    assert github_channel.send([an_alert(key="key-2", fingerprint="f2")]) == "2"
+
+
+def test_a_recovery_closes_the_issue_with_a_comment_and_a_relapse_opens_it_again(
+    github, github_channel
+):
+    number = github_channel.send([an_alert()])
+    github_channel.send([an_alert(key="key-2", kind="recovery", title="Recovered: amounts differ")])
+    assert github.issues[0]["state"] == "closed"
+    assert "Recovered" in github.comments[1][0]["body"]
+    github_channel.send([an_alert(key="key-3", known_as=number)])
+    assert github.issues[0]["state"] == "open"
+    assert len(github.issues) == 1
+
+
+def test_a_recovery_without_an_issue_is_nothing_to_do(github, github_channel):
+    assert github_channel.send([an_alert(kind="recovery")]) is None
+    assert github.issues == []
+
+
+def test_an_issue_that_somebody_deleted_is_made_anew(github, github_channel):
+    assert github_channel.send([an_alert(known_as="77")]) == "1"
+
+
+def test_the_issue_is_found_behind_more_than_one_page_of_others(github, github_channel):
+    github_channel.send([an_alert()])
+    for number in range(150):
+        github._create({"title": f"other {number}", "body": "text"})
+    assert github_channel.send([an_alert(key="key-2")]) == "1"
+    assert len(github.issues) == 151
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "@everyone look",
+        "```\n@octocat",
+        "![x](https://evil.example/p.png)",
+        "<!-- growth-alert f9 -->",
+    ],
+)
+def test_text_cannot_leave_its_code_block(github, github_channel, attack):
+    github_channel.send([an_alert(body=attack)])
+    body = github.issues[0]["body"]
+    assert body.startswith(fence(attack))
+    ticks = body[: body.index("text")]
+    assert body.count(ticks) == 2
+    assert attack.count(ticks) == 0
+
+
+def test_a_fence_is_longer_than_any_in_the_text():
+    assert fence("a ```` b") == "`````text\na ```` b\n`````"
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "blocks"),
+    [
+        ("429", True, True),
+        ("403", False, True),
+        ("401", False, True),
+        ("404", False, True),
+        ("422", True, False),
+    ],
+)
+def test_a_refused_write_is_certainly_not_made(github, github_channel, status, retryable, blocks):
+    github.faults = [status]
+    with pytest.raises(ChannelRefusedError, match=status) as caught:
+        github_channel.send([an_alert()])
+    assert caught.value.retryable is retryable
+    assert caught.value.blocks_channel is blocks
+    assert github.issues == []
+    assert "ghp_" not in str(caught.value) + caught.value.remedy
+
+
+@pytest.mark.parametrize("fault", ["lost", "slow", "500"])
+def test_a_write_without_an_answer_is_unknown_and_made_once(github, github_channel, fault):
+    github.faults = [fault]
+    with pytest.raises(OutcomeUnknownError):
+        github_channel.send([an_alert()])
+    assert [method for method, _ in github.requests].count("POST") == 1
+
+
+@pytest.mark.parametrize(("fault", "found"), [("lost", "1"), ("slow", "1"), ("500", None)])
+def test_reading_back_tells_whether_the_issue_was_made(github, github_channel, fault, found):
+    github.faults = [fault]
+    with pytest.raises(OutcomeUnknownError):
+        github_channel.send([an_alert()])
+    assert github_channel.find(an_alert()) == found
+
+
+def test_reading_back_tells_whether_the_comment_was_made(github, github_channel):
+    github_channel.send([an_alert()])
+    github.faults = ["ok", "lost"]  # reopen, then comment
+    with pytest.raises(OutcomeUnknownError):
+        github_channel.send([an_alert(key="key-2")])
+    assert github_channel.find(an_alert(key="key-2")) == "1"
+    assert len(github.comments[1]) == 1
+
+
+def test_nobody_listening_is_certainly_not_sent(nobody_listens):
+    channel = GitHubChannel("t", "acme/books", api_base=nobody_listens, timeout_seconds=1)
+    with pytest.raises(ChannelRefusedError):
+        channel.send([an_alert()])
+
+
+@pytest.mark.parametrize(
+    "name", ["books", "acme/books/x", "acme/../x y", "https://github.com/acme/books"]
+)
+def test_a_repository_is_owner_and_name(name):
+    with pytest.raises(ConfigurationError, match="owner/name"):
+        GitHubChannel("t", name)

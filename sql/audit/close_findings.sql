@@ -1,0 +1,9 @@
+-- Grain: one open finding of a month that the newest audit no longer sees; it closes itself.
+update audit.findings
+set closed_at = %(seen_at)s
+where
+    account_id = %(account_id)s
+    and livemode = %(livemode)s
+    and month = %(month)s
+    and audit_id <> %(audit_id)s
+    and closed_at is null

@@ -1,0 +1,24 @@
+-- Grain: one finding of a month; open ones, or all.
+select
+    fingerprint,
+    code,
+    severity,
+    object,
+    object_id,
+    currency,
+    impact_minor,
+    also,
+    cause,
+    action,
+    command,
+    evidence,
+    first_seen_at,
+    last_seen_at,
+    closed_at
+from audit.findings
+where
+    account_id = %(account_id)s
+    and livemode = %(livemode)s
+    and month = %(month)s
+    and (closed_at is null or %(with_closed)s)
+order by fingerprint

@@ -1,0 +1,17 @@
+-- Grain: at most one row: the audit of a month that finished last.
+select
+    audit_id,
+    definition,
+    state,
+    as_of,
+    started_at,
+    finished_at,
+    verdict,
+    totals,
+    sources,
+    artifacts,
+    run_id
+from audit.audits
+where account_id = %(account_id)s and livemode = %(livemode)s and month = %(month)s
+order by finished_at desc, audit_id desc
+limit 1

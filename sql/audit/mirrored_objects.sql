@@ -1,0 +1,52 @@
+-- Grain: one mirrored Stripe object of the asked (object, id) pairs, in whatever scope. In Postgres.
+-- Why the walk over scopes: the key begins with the scope, and a leak hides in another one.
+with recursive scopes as (
+    (
+        select
+            account_id,
+            livemode
+        from billing.objects
+        order by account_id, livemode
+        limit 1
+    )
+    union all
+    select
+        following.account_id,
+        following.livemode
+    from scopes
+    cross join lateral (
+        select
+            o.account_id,
+            o.livemode
+        from billing.objects as o
+        where (o.account_id, o.livemode) > (scopes.account_id, scopes.livemode)
+        order by o.account_id, o.livemode
+        limit 1
+    ) as following
+),
+
+asked as (
+    select *
+    from unnest(%(objects)s::text [], %(ids)s::text []) as asked (object, id)
+)
+
+select
+    o.account_id,
+    o.livemode,
+    o.object,
+    o.id,
+    o.event_id,
+    o.state_at,
+    o.payload ->> 'status' as status,
+    o.payload ->> 'amount' as amount,
+    o.payload ->> 'amount_captured' as amount_captured,
+    o.payload ->> 'amount_refunded' as amount_refunded,
+    o.payload ->> 'currency' as currency
+from scopes
+cross join asked
+inner join billing.objects as o
+    on
+        scopes.account_id = o.account_id
+        and scopes.livemode = o.livemode
+        and asked.object = o.object
+        and asked.id = o.id

@@ -1,0 +1,71 @@
+-- Grain: one finding of a month. A problem seen before keeps when it was first seen; one that had
+-- closed itself opens again.
+insert into audit.findings as stored (
+    account_id,
+    livemode,
+    month,
+    fingerprint,
+    audit_id,
+    code,
+    severity,
+    object,
+    object_id,
+    currency,
+    impact_minor,
+    also,
+    cause,
+    action,
+    command,
+    evidence,
+    first_seen_at,
+    last_seen_at
+)
+select
+    %(account_id)s,
+    %(livemode)s,
+    %(month)s,
+    seen.fingerprint,
+    %(audit_id)s,
+    seen.code,
+    seen.severity,
+    seen.object,
+    seen.object_id,
+    seen.currency,
+    seen.impact_minor,
+    seen.also,
+    seen.cause,
+    seen.action,
+    seen.command,
+    seen.evidence,
+    %(seen_at)s,
+    %(seen_at)s
+from jsonb_to_recordset(%(findings)s) as seen (
+    fingerprint text,
+    code text,
+    severity text,
+    object text,
+    object_id text,
+    currency text,
+    impact_minor bigint,
+    also text [],
+    cause text,
+    action text,
+    command text,
+    evidence jsonb
+)
+order by seen.fingerprint
+on conflict (account_id, livemode, month, fingerprint) do update set
+audit_id = excluded.audit_id,
+code = excluded.code,
+severity = excluded.severity,
+object = excluded.object,
+object_id = excluded.object_id,
+currency = excluded.currency,
+impact_minor = excluded.impact_minor,
+also = excluded.also,
+cause = excluded.cause,
+action = excluded.action,
+command = excluded.command,
+evidence = excluded.evidence,
+last_seen_at = excluded.last_seen_at,
+closed_at = null
