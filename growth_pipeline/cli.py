@@ -22,6 +22,7 @@ import typer
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 
 if TYPE_CHECKING:
+    from growth_pipeline.operate.demo import Card
     from growth_pipeline.operate.doctor import Check
     from growth_pipeline.operate.home import Home
     from growth_pipeline.settings import Settings
@@ -42,6 +43,7 @@ config_app = typer.Typer(
 app.add_typer(config_app, name="config")
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
+_CARD_PROBLEMS = 10
 
 
 class ReportFormat(StrEnum):
@@ -110,16 +112,19 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Show everything on a simulated company: no keys, no network, nothing but this folder."""
+    """Show it all on a simulated company.
+
+    Needs no keys and no network; everything stays in the state folder. Ctrl-C ends it.
+    """
     from growth_pipeline.operate.demo import DemoOptions, run_demo
 
     chosen = DemoOptions(months, customers, seed, port, dagster_port, reset, exit_when_green)
-    raise typer.Exit(run_demo(chosen, say=say, emit=emit))
+    raise typer.Exit(run_demo(chosen, say=say, show=_show_card))
 
 
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
-    """Check this installation: one line a check, each with its fix."""
+    """Check this installation; each fault with its fix."""
     from growth_pipeline.operate.doctor import examine, exit_code_of
 
     results = list(examine())
@@ -133,14 +138,16 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def migrate(dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
-    """Bring the database to this version's schema. Killed anywhere, it is run again."""
+    """Bring the database to this version's schema.
+
+    Forward only. Killed anywhere, it is run again.
+    """
     from growth_pipeline.operate.home import migrate_home, open_home
-    from growth_pipeline.settings import load_settings
     from growth_pipeline.storage.migrations import head, pending
 
     with open_home() as home:
         waiting = pending(home.database_url)
-        applied = [] if dry_run else migrate_home(home, load_settings(), explicitly=True)
+        applied = [] if dry_run else migrate_home(home, explicitly=True)
     document = {"head": head(), "pending": waiting, "applied": applied, "dry_run": dry_run}
     if as_json:
         emit_json(document)
@@ -168,9 +175,10 @@ def audit(
         bool, typer.Option("--strict", help="Exit code 4 when the verdict is WARNING.")
     ] = False,
 ) -> None:
-    """Compare the booked payments of a month with Stripe, and report every difference.
+    """Compare a month's booked payments with Stripe.
 
-    The run stands in Dagster's history like one started in its UI. Exit code 3: verdict FAIL.
+    Reports every difference. The run stands in Dagster's history like one started in its UI.
+    Exit code 3: verdict FAIL.
     """
     from growth_pipeline.core.periods import Month
     from growth_pipeline.operate.audit import audit_month, month_to_audit
@@ -320,6 +328,38 @@ def _print_check(result: Check) -> None:
     console.print(f"{_MARKS[result.state]} {escape(f'{result.name:<20} {result.sentence}')}")
     if result.fix:
         console.print(f"{'':25} fix: {escape(result.fix)}")
+
+
+def _show_card(card: Card) -> None:
+    """The one card of a demo that is up."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.panel import Panel
+    from rich.table import Table
+
+    outcome, months = card.outcome, list(card.verdicts)
+    colour = "green" if outcome.is_green else "red"
+    rows = Table.grid(padding=(0, 3))
+    rows.add_row("Pages", escape(card.web))
+    rows.add_row("Dagster", escape(card.dagster))
+    rows.add_row("Stripe", f"{escape(card.stripe)}  (the sandbox)")
+    rows.add_row("Postgres", escape(card.database_url))
+    rows.add_row(
+        "Audit",
+        f"[{colour}]found {outcome.found} of {outcome.planted} planted problems, "
+        f"{len(outcome.unexpected)} not planted[/]",
+    )
+    rows.add_row("", ", ".join(f"{month} {card.verdicts[month]}" for month in months))
+    for word, problems in (("missed", outcome.missed), ("not planted", outcome.unexpected)):
+        for problem in problems[:_CARD_PROBLEMS]:
+            rows.add_row("", f"[red]{word}: {escape(str(problem))}[/]")
+    rows.add_row("Next", f"growth audit --month {months[0] if months else '2025-10'} --json")
+    rows.add_row("", "growth doctor")
+    rows.add_row("Logs", escape(str(card.logs)))
+    title = f"growth demo is up ({card.seconds:.0f} s)"
+    end = "stop: Ctrl-C   again: growth demo   wipe: growth demo --reset"
+    console = Console(highlight=False)
+    console.print(Panel(rows, title=title, subtitle=end, expand=False))
 
 
 def _face(chosen: ReportFormat | None, output: Path | None, *, as_json: bool) -> str:

@@ -61,21 +61,21 @@ class _ProgressHandler(logging.Handler):
     """Hands on what assets log and which asset begins; Dagster's own events stay out."""
 
     def __init__(self, tell: Progress) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
         about = getattr(record, "dagster_meta", {})
         event = about.get("dagster_event")
-        if event is None:
+        if event is None and record.levelno >= logging.INFO:
             self._tell(about.get("orig_message") or record.getMessage())
-        elif event.event_type == dg.DagsterEventType.STEP_START:
+        elif event is not None and event.event_type == dg.DagsterEventType.STEP_START:
             self._tell(str(event.step_key).replace("__", "/"))
 
 
 def _progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
     """Logger of one run, silent unless `launch` was given somebody to tell."""
-    logger = logging.Logger("growth_pipeline.progress", logging.INFO)
+    logger = logging.Logger("growth_pipeline.progress", logging.DEBUG)
     tell = _progress.get()
     logger.addHandler(_ProgressHandler(tell) if tell else logging.NullHandler())
     return logger

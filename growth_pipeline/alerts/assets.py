@@ -185,9 +185,15 @@ def _read_failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
         if failed.user_failure_data and failed.user_failure_data.description:
             remedy = failed.user_failure_data.metadata.get("remedy")
             return failed.user_failure_data.description, str(remedy.value) if remedy else ""
-        kinds.append(failed.error.cls_name if failed.error else None)
+        kinds.append(_innermost(failed.error))
     kind = next((one for one in kinds if one), None)
     return f"it ended with {kind}" if kind else "it ended early", "open the run in Dagster"
+
+
+def _innermost(error: Any) -> str | None:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return str(error.cls_name) if error else None
 
 
 def _raise_if_waiting(delivered: Delivered) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import polars as pl
 
@@ -64,7 +64,15 @@ class Extracted:
     touched: int | None
     fetched: int
     is_dispute_unknown: bool
-    livemode: bool
+
+
+class Reference(NamedTuple):
+    """What a booked row points at; by which charge that is, `charges_of` finds out."""
+
+    key: str
+    charge_id: str | None
+    payment_intent_id: str | None
+    invoice_id: str | None
 
 
 class Matcher:
@@ -80,11 +88,11 @@ class Matcher:
     ) -> None:
         self._engine = engine
         self._sources = sources
-        self._scope = scope
         self._window = window
         self._books = self._with_match_id(prepared_books(books, scope, window))
         self._books_arrow = engine_frame(self._books)
         self._returned = self._returned_money()
+        self._parts: dict[str, list[tuple[str, str]]] = {}
 
     @property
     def books(self) -> pl.DataFrame:
@@ -103,7 +111,6 @@ class Matcher:
         params = {
             **self._completeness(),
             "disputes_complete": "disputes" in self._sources.complete,
-            "livemode": self._scope.livemode,
             "cutoff": self._window.cutoff,
         }
         found = self._ids("differing_payments", tables, params, "match_id")
@@ -181,20 +188,23 @@ class Matcher:
             "returned": self._returned,
             "balance_transactions": self._from_month_on("balance_transactions"),
             "wanted": wanted_ids(ids),
-            "movers": self._movers(ids, self.parts(ids)),
+            "movers": self._movers(ids),
         }
-        return {
-            row["id"]: self._extracted(row) for row in self._rows("stripe_payments", tables)
-        }
+        return {row["id"]: self._extracted(row) for row in self._rows("stripe_payments", tables)}
 
-    def parts(self, charges: set[str]) -> pl.DataFrame:
-        """Refunds and disputes of these charges: object, id, charge."""
-        tables = {
-            "refunds": self._from_month_on("refunds"),
-            "disputes": self._from_month_on("disputes"),
-            "wanted": wanted_ids(charges),
-        }
-        return self._engine.query(load_sql("audit/parts_of_charges"), tables)
+    def parts(self, charges: set[str]) -> dict[str, list[tuple[str, str]]]:
+        """Refunds and disputes, as (object, id), by charge; an empty list for none."""
+        new = charges - self._parts.keys()
+        if new:
+            tables = {
+                "refunds": self._from_month_on("refunds"),
+                "disputes": self._from_month_on("disputes"),
+                "wanted": wanted_ids(new),
+            }
+            self._parts |= {charge: [] for charge in new}
+            for row in self._rows("parts_of_charges", tables):
+                self._parts[row["charge"]].append((row["object"], row["id"]))
+        return {charge: self._parts[charge] for charge in charges}
 
     def rows_of(self, ids: set[str]) -> dict[str, list[BookedRow]]:
         """Booked rows of the month (and their repeats elsewhere) by match id."""
@@ -203,6 +213,10 @@ class Matcher:
         for row in found.iter_rows(named=True):
             rows.setdefault(row["match_id"], []).append(booked_row(row))
         return rows
+
+    def known_rows(self, payment_ids: Sequence[int]) -> set[int]:
+        """Those payment ids that are among the booked rows at hand."""
+        return set(self._books.filter(pl.col("payment_id").is_in(payment_ids))["payment_id"])
 
     def stuck_refunds(self) -> list[Row]:
         """Refunds of the month that have waited for more than ten days at the as-of instant."""
@@ -224,13 +238,13 @@ class Matcher:
 
     # --- look-ups over all months -----------------------------------------------------------
 
-    def charges_of(self, wanted: pl.DataFrame, *, everywhere: bool) -> dict[str, tuple[str, int]]:
-        """Charge id and `created` by key, of references (see `references`)."""
+    def charges_of(self, wanted: pl.DataFrame, *, everywhere: bool) -> dict[str, str]:
+        """Charge id by key, of references, from the month's file or from those of all months."""
         paths = self._sources.paths("charges")
         if everywhere:
             paths = self._sources.paths_of_all("charges")
         rows = self._rows("charges_of_references", {"wanted": wanted, "charges": paths})
-        return {row["key"]: (row["charge"], row["created"]) for row in rows}
+        return {row["key"]: row["charge"] for row in rows}
 
     def intents(self, ids: set[str]) -> dict[str, Row]:
         """Payment intents by id, from the files of all months."""
@@ -271,8 +285,12 @@ class Matcher:
         if loose.is_empty():
             return books
         own = pl.coalesce("payment_intent_id", "invoice_id")
-        charges = self.charges_of(self.references(loose), everywhere=False)
-        linked = [charges.get(str(key), (None, 0))[0] for key in loose["payment_id"]]
+        pointing = [
+            Reference(str(one["payment_id"]), None, one["payment_intent_id"], one["invoice_id"])
+            for one in loose.iter_rows(named=True)
+        ]
+        charges = self.charges_of(self.references(pointing), everywhere=False)
+        linked = [charges.get(str(key)) for key in loose["payment_id"]]
         found = loose.select("payment_id", linked=pl.Series("linked", linked, dtype=pl.String))
         return (
             books.join(found, on="payment_id", how="left")
@@ -280,25 +298,16 @@ class Matcher:
             .drop("linked")
         )
 
-    def references(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What rows without a known charge point at, for `charges_of`; keyed by payment id.
-
-        A payment intent names its newest charge; an invoice, where its version tells, its intent.
-        """
-        invoices = self.invoices(set(rows["invoice_id"].drop_nulls()))
+    def references(self, references: Sequence[Reference]) -> pl.DataFrame:
+        """References as `charges_of` takes them: an invoice, where its version tells, by its intent."""
+        invoices = self.invoices({one.invoice_id for one in references if one.invoice_id})
         named = {key: one["payment_intent"] for key, one in invoices.items()}
-        intents = [
-            intent or named.get(invoice or "")
-            for intent, invoice in rows.select("payment_intent_id", "invoice_id").iter_rows()
+        whole = [
+            one._replace(payment_intent_id=one.payment_intent_id or named.get(one.invoice_id or ""))
+            for one in references
         ]
-        return pl.DataFrame(
-            {
-                "key": rows["payment_id"].cast(pl.String),
-                "charge_id": rows["charge_id"],
-                "payment_intent_id": pl.Series(intents, dtype=pl.String),
-                "invoice_id": rows["invoice_id"],
-            }
-        )
+        schema = dict.fromkeys(Reference._fields, pl.String)
+        return pl.DataFrame(whole, schema=schema, orient="row")
 
     def _returned_money(self) -> pl.DataFrame:
         tables = {
@@ -307,10 +316,12 @@ class Matcher:
         }
         return self._engine.query(load_sql("audit/returned_money"), tables)
 
-    def _movers(self, charges: set[str], parts: pl.DataFrame) -> pl.DataFrame:
+    def _movers(self, charges: set[str]) -> pl.DataFrame:
         """Sources of balance transactions that move a charge's money: it, its refunds, disputes."""
-        own = wanted_ids(charges).with_columns(source="id")
-        return pl.concat([own, parts.select(id="charge", source="id")])
+        rows = [(charge, charge) for charge in charges]
+        for charge, parts in self.parts(charges).items():
+            rows += [(charge, part) for _, part in parts]
+        return pl.DataFrame(rows, schema={"id": pl.String, "source": pl.String}, orient="row")
 
     def _completeness(self) -> dict[str, bool]:
         return {"refunds_complete": "refunds" in self._sources.complete}
@@ -347,7 +358,6 @@ class Matcher:
             touched=row["touched"],
             fetched=int(row["fetched_at"].timestamp()),
             is_dispute_unknown=row["disputed"] and withdrawn is None and not has_all_disputes,
-            livemode=row["livemode"],
         )
 
     def _of_month(self, resource: str) -> Table:
@@ -368,7 +378,10 @@ class Matcher:
         return {row["id"]: row for row in rows}
 
     def _rows(
-        self, statement: str, tables: Mapping[str, Table], params: Mapping[str, object] | None = None
+        self,
+        statement: str,
+        tables: Mapping[str, Table],
+        params: Mapping[str, object] | None = None,
     ) -> list[Row]:
         return self._engine.query(load_sql(f"audit/{statement}"), tables, params or None).to_dicts()
 
@@ -395,13 +408,19 @@ def wanted_ids(ids: set[str]) -> pl.DataFrame:
 
 def prepared_books(books: pl.DataFrame, scope: Scope, window: Window) -> pl.DataFrame:
     """Booked rows of one scope with instants in Unix seconds and whether they are in the month."""
+    in_month = pl.col("created").is_between(window.start, window.end, closed="left")
+    return (
+        with_instants(books)
+        .with_columns(account_id=pl.lit(scope.account_id), livemode=pl.lit(scope.livemode))
+        .with_columns(in_month=in_month)
+    )
+
+
+def with_instants(books: pl.DataFrame) -> pl.DataFrame:
+    """Booked rows with `created` and `written` in whole Unix seconds."""
     return books.with_columns(
-        account_id=pl.lit(scope.account_id),
-        livemode=pl.lit(scope.livemode),
         created=pl.col("created_at").dt.epoch("us").floordiv(1_000_000),
         written=pl.col("written_at").dt.epoch("us").floordiv(1_000_000),
-    ).with_columns(
-        in_month=pl.col("created").is_between(window.start, window.end, closed="left")
     )
 
 

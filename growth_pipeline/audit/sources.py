@@ -6,7 +6,7 @@ month, and its bytes have the manifest's hash. Nothing here reads a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Parts of a payment that may be younger than its month: looked for in every later month too.
 LATER_PARTS = ("refunds", "disputes", "balance_transactions")
+
+
+_REASONS_SHOWN = 3
 
 
 class ManifestReader(Protocol):
@@ -70,13 +73,6 @@ class Sources:
     def paths_of_all(self, resource: str) -> list[str]:
         """Files of every month of the scope."""
         return self.paths(resource) + [one.path for one in self.others.get(resource, [])]
-
-    def covers(self, resource: str, created: int) -> bool:
-        """Whether an object created then must be in one of the files."""
-        manifests = [*self.others.get(resource, [])]
-        if resource in self.month:
-            manifests.append(self.month[resource])
-        return any(gte <= created < lt for gte, lt in map(window_of, manifests))
 
     def fetched_from(self, resources: Iterable[str]) -> datetime:
         """The instant before which everything in these resources' files was read."""
@@ -216,10 +212,17 @@ def _certificate(resource: str, manifest: Manifest | None) -> dict[str, Any]:
     }
 
 
-def source_reasons(problems: Iterable[Problem]) -> Mapping[str, str]:
-    """Reasons by resource; several about one resource in one sentence."""
-    reasons: dict[str, str] = {}
+def source_reasons(problems: Iterable[Problem]) -> dict[str, str]:
+    """Reasons by resource; several about one resource in one sentence, long lists cut short."""
+    reasons: dict[str, list[str]] = {}
     for problem in problems:
-        before = reasons.get(problem.resource)
-        reasons[problem.resource] = f"{before}; {problem.reason}" if before else problem.reason
-    return reasons
+        known = reasons.setdefault(problem.resource, [])
+        if problem.reason not in known:
+            known.append(problem.reason)
+    return {resource: _sentence(known) for resource, known in reasons.items()}
+
+
+def _sentence(reasons: list[str]) -> str:
+    shown = "; ".join(reasons[:_REASONS_SHOWN])
+    left = len(reasons) - _REASONS_SHOWN
+    return f"{shown}; and {left} more" if left > 0 else shown

@@ -17,7 +17,7 @@ from pathlib import Path
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 from growth_pipeline.core.periods import Month, PeriodState
 from growth_pipeline.operate.home import migrate_home, open_home
-from growth_pipeline.settings import load_settings
+from growth_pipeline.operate.logs import log_for_a_person
 
 Say = Callable[[str], None]
 
@@ -77,10 +77,11 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
 
     Raises: the GrowthError of the step that failed; GrowthError when no report came out.
     """
+    log_for_a_person(say)
     with open_home() as home:
         if home.is_demo:
             say(f"nothing is configured here: auditing the running demo ({home.state_dir})")
-        migrate_home(home, load_settings())
+        migrate_home(home)
         # Only now: Dagster reads its home from the environment that open_home made.
         from growth_pipeline.definitions import launch
 
@@ -101,7 +102,7 @@ def _write_whole(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     fresh = Path(name)
     try:
-        with open(handle, "wb") as stream:
+        with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

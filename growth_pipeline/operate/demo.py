@@ -11,20 +11,19 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from growth_pipeline import __version__
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.core.errors import ExitCode, GrowthError
-from growth_pipeline.core.periods import Month
-from growth_pipeline.operate.demo_work import READY
 from growth_pipeline.operate.home import (
     DAGSTER_DATABASE,
     DAGSTER_SPEED,
@@ -34,7 +33,7 @@ from growth_pipeline.operate.home import (
     demo_dir,
     inherited,
 )
-from growth_pipeline.operate.processes import Child, Interrupted, Supervisor
+from growth_pipeline.operate.processes import Child, Interrupted, Supervisor, child_failed
 from growth_pipeline.operate.serve import (
     LOOPBACK,
     Address,
@@ -46,14 +45,15 @@ from growth_pipeline.operate.serve import (
 from growth_pipeline.operate.store import claim_mode
 from growth_pipeline.operate.truth import Outcome, compare_with_truth
 from growth_pipeline.settings import load_settings
-from growth_pipeline.storage.embedded import running_embedded, start_embedded
+from growth_pipeline.storage.embedded import EmbeddedServer, running_embedded, start_embedded
 from growth_pipeline.storage.migrations import migrate
 from growth_pipeline.storage.postgres import Database, dagster_url
 
 _RECORD = "demo.json"
+_STATUS = "demo-status.json"  # the landing page reads it
 _WORK = "work"
-_STEP_SECONDS = 300.0
-_SANDBOX_RATE = "10000"
+_STEP_SECONDS = 600.0
+_RATE = "100000"  # requests a second: the sandbox is ours
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class Record:
-    """What the demo's data was made from. Equal records give equal data; `done`: it is all there."""
+    """What the demo's data is made from; equal records give equal data. `done`: it is all there."""
 
     version: str
     months: int
@@ -83,14 +83,10 @@ class Record:
     done: bool = False
 
     def fits(self, options: DemoOptions) -> bool:
-        """Whether data of this record is what the options ask for."""
+        """Whether the data is complete and what the options ask for."""
         mine = (self.version, self.months, self.customers, self.seed)
-        return self.done and mine == (
-            __version__,
-            options.months,
-            options.customers,
-            options.seed,
-        )
+        wanted = (__version__, options.months, options.customers, options.seed)
+        return self.done and mine == wanted
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,6 @@ class Card:
     dagster: str
     stripe: str
     database_url: str
-    months: Sequence[str]
     verdicts: Mapping[str, str]
     outcome: Outcome
     seconds: float
@@ -117,63 +112,365 @@ def run_demo(options: DemoOptions, *, say: Say, show: Show) -> int:
     Raises: GrowthError when another demo runs here, or a part fails.
     """
     folder = demo_dir(load_settings())
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _only_demo(folder), runtime_folder() as runtime:
+        with (
+            _only_demo(folder),
+            runtime_folder() as runtime,
+            Supervisor(folder / "logs", database_pid=lambda: _postgres_pid(folder)) as parent,
+        ):
             record = _choose_record(folder, options, say)
-            with Supervisor(folder / "logs", database_pid=lambda: _postgres_pid(folder)) as parent:
-                demo = _Demo(options, record, folder, runtime, parent, say)
-                card = demo.bring_up()
-                show(card)
-                if options.exit_when_green:
-                    return int(ExitCode.DONE if card.outcome.is_green else ExitCode.FAILED)
-                return _stay(parent)
+            demo = _Demo(options, record, folder=folder, supervisor=parent, say=say)
+            card = demo.bring_up(runtime)
+            show(card)
+            if options.exit_when_green:
+                return int(ExitCode.DONE if card.outcome.is_green else ExitCode.FAILED)
+            parent.wait_for_signal()
+            return int(ExitCode.DONE)
     except Interrupted as interrupted:
         return interrupted.exit_code
 
 
-def _stay(supervisor: Supervisor) -> int:
-    """Until Ctrl-C or SIGTERM, which is how a demo that is up is meant to end."""
-    try:
-        supervisor.wait_for_signal()
-    except Interrupted:
-        return int(ExitCode.DONE)
-
-
 class _Demo:
-    """One demo coming up: each method is one step, in the order of `bring_up`."""
+    """One demo coming up; the methods are its steps."""
 
     def __init__(
         self,
         options: DemoOptions,
         record: Record,
+        *,
         folder: Path,
-        runtime: Path,
         supervisor: Supervisor,
         say: Say,
     ) -> None:
         self._options = options
         self._record = record
         self._folder = folder
-        self._runtime = runtime
         self._supervisor = supervisor
-        self._tell = say
+        self._say = say
 
-    def bring_up(self) -> Card:
-        """All steps; what came out."""
+    def bring_up(self, runtime: Path) -> Card:
+        """All steps, in the order in which there is something to look at."""
+        self._step("starting Postgres and the sandbox company")
         web = choose_address(LOOPBACK, self._options.port, what="the web app", say=self._say)
         ui = choose_address(
             LOOPBACK, self._options.dagster_port, what="Dagster's UI", say=self._say
         )
-        sandbox_ready = self._start_sandbox()
+        ready_file = self._start_sandbox()
         server = start_embedded(self._folder)
         database_url = server.url("growth")
-        stripe = Address(LOOPBACK, 0)
-        variables = self._variables(server.url, web, ui)
-        crew = Crew(self._supervisor, {**inherited(), **variables}, self._folder)
         migrate(database_url)
         claim_mode(database_url, "demo")
+        sandbox = self._connect_sandbox(ready_file)
+        variables = self._variables(server, sandbox, web, ui)
+        crew = Crew(self._supervisor, {**inherited(), **variables}, self._folder)
         crew.start_web(web)
         crew.wait_for(f"{web.url}/", what="the web app")
-        self._say(f"first page: {web.url}")
-        del sandbox_ready, stripe
-        raise NotImplementedError
+        self._say(f"first page after {_seconds():.1f} s: {web.url}")
+        work = self._start_work(crew, sandbox)
+        workspace = crew.start_code(runtime)
+        crew.start_ui(workspace, ui)
+        self._deliver(sandbox, web, database_url)
+        self._run_work(work, sandbox)
+        crew.start_daemon(workspace)
+        crew.wait_for(f"{ui.url}/server_info", what="Dagster's UI")
+        card = self._card(sandbox, web, ui, database_url)
+        self._finish(variables)
+        return card
+
+    def _step(self, text: str) -> None:
+        """Say what happens now, in the terminal and on the landing page."""
+        self._say(f"{_seconds():5.1f} s  {text}")
+        _write(self._folder / _STATUS, json.dumps({"state": "warming_up", "step": text}))
+
+    # --- the company -----------------------------------------------------------------------------
+
+    def _start_sandbox(self) -> Path:
+        """The company and its Stripe, a program that knows nothing of ours; its ready file."""
+        ready_file = self._folder / "sandbox.json"
+        ready_file.unlink(missing_ok=True)
+        record = self._record
+        crew = Crew(self._supervisor, self._sandbox_variables(), self._folder)
+        company = ["--months", str(record.months), "--customers", str(record.customers)]
+        company += ["--seed", str(record.seed), "--as-of", record.as_of]
+        more = ["--port", "0", "--requests-per-second", _RATE, "--ready-file", str(ready_file)]
+        crew.start("sandbox", "growth_pipeline.sandbox", "serve", *company, *more)
+        return ready_file
+
+    def _sandbox_variables(self) -> dict[str, str]:
+        """Its key goes by the environment: a command line is open to every user of the machine."""
+        return {**inherited(), "SANDBOX_API_KEY": self._record.api_key}
+
+    def _connect_sandbox(self, ready_file: Path) -> Sandbox:
+        self._supervisor.wait_until(
+            ready_file.exists, what="the sandbox company", seconds=_STEP_SECONDS
+        )
+        return Sandbox(json.loads(ready_file.read_text())["url"], self._record.api_key)
+
+    def _deliver(self, sandbox: Sandbox, web: Address, database_url: str) -> None:
+        """Every event through the real webhook route, but for those planted to be lost.
+
+        Then comes the hand of somebody who writes into the books.
+        """
+        sandbox.plant()
+        if self._record.done:
+            self._step("the company's history is there from the last demo")
+            return
+        self._step("Stripe's history arrives at /webhooks/stripe")
+        delivery = sandbox.start_delivery(f"{web.url}/webhooks/stripe", self._record.webhook_secret)
+        self._supervisor.wait_until(
+            lambda: sandbox.is_delivered(delivery), what="the delivery", seconds=_STEP_SECONDS
+        )
+        self._step(f"{sandbox.delivered(delivery)} events stored; applying them")
+        with Database(database_url, application_name="growth demo") as database:
+            store = BillingStore(database)
+            self._supervisor.wait_until(
+                lambda: not store.inbox_counts().get("received"),
+                what="the inbox",
+                seconds=_STEP_SECONDS,
+            )
+        self._step("somebody changes the books by hand")
+        self._tamper(sandbox, database_url)
+        self._record = replace(self._record, done=True)
+        _write(self._folder / _RECORD, json.dumps(asdict(self._record)))
+
+    def _tamper(self, sandbox: Sandbox, database_url: str) -> None:
+        variables = self._sandbox_variables() | {"SANDBOX_DATABASE_URL": database_url}
+        crew = Crew(self._supervisor, variables, self._folder)
+        child = crew.start(
+            "sandbox-tamper",
+            "growth_pipeline.sandbox",
+            "tamper",
+            "--control",
+            sandbox.url,
+            may_end=True,
+        )
+        self._wait_for_end(child, what="the tampering")
+
+    # --- the pipeline ----------------------------------------------------------------------------
+
+    def _variables(
+        self, server: EmbeddedServer, sandbox: Sandbox, web: Address, ui: Address
+    ) -> dict[str, str]:
+        """All settings of the demo's processes; also those of commands in another shell."""
+        return {
+            **DAGSTER_SPEED,
+            "DAGSTER_HOME": str(copy_dagster_files(self._folder / "dagster")),
+            "GROWTH_STATE_DIR": str(self._folder),
+            "GROWTH_DATABASE_URL": server.url("growth"),
+            "GROWTH_DAGSTER_DATABASE_URL": dagster_url(server.url(DAGSTER_DATABASE)),
+            "GROWTH_HISTORY_START": sandbox.months[0],
+            "GROWTH_STRIPE__API_KEY": self._record.api_key,
+            "GROWTH_STRIPE__API_BASE": sandbox.url,
+            "GROWTH_STRIPE__ACCOUNT_ID": sandbox.account_id,
+            "GROWTH_STRIPE__WEBHOOK_SECRETS": self._record.webhook_secret,
+            "GROWTH_STRIPE__REQUESTS_PER_SECOND": _RATE,
+            "GROWTH_STRIPE__ENDPOINT_REQUESTS_PER_SECOND": _RATE,
+            "GROWTH_WEB__PORT": str(web.port),
+            "GROWTH_WEB__DAGSTER_PORT": str(ui.port),
+            "GROWTH_WEB__DAGSTER_URL": ui.url,
+        }
+
+    def _start_work(self, crew: Crew, sandbox: Sandbox) -> Child:
+        folder = self._folder / _WORK
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        module = "growth_pipeline.operate.demo_work"
+        return crew.start("work", module, str(folder), *sandbox.months, may_end=True, pipe=True)
+
+    def _run_work(self, work: Child, sandbox: Sandbox) -> None:
+        """Let the waiting process extract and audit, and say how far it is."""
+        self._step("extracting and auditing every month")
+        if work.process.stdin is not None:
+            with suppress(BrokenPipeError), work.process.stdin as stream:
+                stream.write(b"go\n")
+        said = 0
+        while work.process.poll() is None:
+            self._supervisor.watch()
+            done = len(self._reports())
+            if done > said:
+                said = done
+                self._step(f"audited {done} of {len(sandbox.months)} months")
+            time.sleep(0.1)
+        self._wait_for_end(work, what="the audit")
+
+    def _wait_for_end(self, child: Child, *, what: str) -> None:
+        """Raises: GrowthError with the child's last words when it did not end well."""
+        self._supervisor.wait_until(
+            lambda: child.process.poll() is not None, what=what, seconds=_STEP_SECONDS
+        )
+        if child.process.returncode != 0:
+            raise child_failed(child)
+
+    def _reports(self) -> list[Path]:
+        return sorted((self._folder / _WORK).glob("[0-9]*.json"))
+
+    def _card(self, sandbox: Sandbox, web: Address, ui: Address, database_url: str) -> Card:
+        reports = [json.loads(path.read_bytes()) for path in self._reports()]
+        findings = [
+            {**finding, "month": report["month"]}
+            for report in reports
+            for finding in report["findings"]
+        ]
+        return Card(
+            web=web.url,
+            dagster=ui.url,
+            stripe=sandbox.url,
+            database_url=database_url,
+            verdicts={report["month"]: report["verdict"] for report in reports},
+            outcome=compare_with_truth(sandbox.planted(), findings),
+            seconds=_seconds(),
+            logs=self._folder / "logs",
+        )
+
+    def _finish(self, variables: Mapping[str, str]) -> None:
+        """From now on commands in this folder use the demo."""
+        text = "".join(f"{name}={value}\n" for name, value in variables.items())
+        _write(self._folder / DEMO_ENVIRONMENT, text)
+        _write(self._folder / _STATUS, json.dumps({"state": "ready", "step": ""}))
+
+
+class Sandbox:
+    """The control side of the running sandbox server."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self.url = url
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"X-Sandbox-Key": api_key, "Authorization": f"Bearer {api_key}"},
+            trust_env=False,
+            timeout=60,
+        )
+        self.account_id = str(self._get("/v1/account")["id"])
+        self.months = [str(month) for month in self._get("/_sandbox/truth")["months"]]
+
+    def plant(self) -> None:
+        """Choose what will be wrong; the same for the same company."""
+        self._post("/_sandbox/plant", {})
+
+    def planted(self) -> list[dict[str, Any]]:
+        """Every planted problem as the sandbox states it."""
+        return list(self._get("/_sandbox/truth")["planted"])
+
+    def start_delivery(self, url: str, secret: str) -> str:
+        """Send all events as signed webhooks: some twice, many out of order. The delivery's id."""
+        wanted = {
+            "url": url,
+            "secret": secret,
+            "concurrency": 16,
+            "duplicate_share": 0.02,
+            "shuffle_seconds": 60,
+        }
+        return str(self._post("/_sandbox/deliveries", wanted)["delivery_id"])
+
+    def is_delivered(self, delivery_id: str) -> bool:
+        """Whether every event was sent. Raises: GrowthError when some were refused."""
+        state = self._get(f"/_sandbox/deliveries/{delivery_id}")
+        if state["done"] and state["failed"]:
+            raise GrowthError(
+                f"{state['failed']} of {state['total']} webhooks were refused",
+                remedy="read web.log beside sandbox.log",
+            )
+        return bool(state["done"])
+
+    def delivered(self, delivery_id: str) -> int:
+        """How many deliveries were acknowledged."""
+        return int(self._get(f"/_sandbox/deliveries/{delivery_id}")["acknowledged"])
+
+    def _get(self, path: str) -> Any:
+        return self._http.get(path).raise_for_status().json()
+
+    def _post(self, path: str, document: Mapping[str, Any]) -> Any:
+        return self._http.post(path, json=document).raise_for_status().json()
+
+
+# --- the folder ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _only_demo(folder: Path) -> Iterator[None]:
+    """Hold the lock that says a demo runs here; the kernel frees it however this process ends.
+
+    Raises: GrowthError when another demo holds it.
+    """
+    with (folder / DEMO_LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GrowthError(
+                f"a demo runs in {folder} already",
+                remedy="use that one, end it with Ctrl-C, or set another GROWTH_STATE_DIR",
+            ) from None
+        _forget_addresses(folder)
+        try:
+            yield
+        finally:
+            _forget_addresses(folder)
+
+
+def _forget_addresses(folder: Path) -> None:
+    for name in (DEMO_ENVIRONMENT, _STATUS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _choose_record(folder: Path, options: DemoOptions, say: Say) -> Record:
+    """The last demo's record if its data is what is wanted; else a new one and an empty folder."""
+    found = _read_record(folder)
+    if found is not None and found.fits(options) and not options.reset:
+        say(f"using the company of the last demo, as of {found.as_of} (--reset makes a new one)")
+        return found
+    if found is not None:
+        say("making a new company; the last demo's data is removed")
+    _wipe(folder)
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    record = Record(
+        version=__version__,
+        months=options.months,
+        customers=options.customers,
+        seed=options.seed,
+        as_of=now.isoformat().replace("+00:00", "Z"),
+        api_key=f"rk_test_{secrets.token_hex(16)}",
+        webhook_secret=f"whsec_{secrets.token_hex(16)}",
+    )
+    _write(folder / _RECORD, json.dumps(asdict(record)))
+    return record
+
+
+def _read_record(folder: Path) -> Record | None:
+    """None for no record and for one that another version wrote in another shape."""
+    try:
+        return Record(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    except (OSError, TypeError, json.JSONDecodeError):
+        return None
+
+
+def _wipe(folder: Path) -> None:
+    """Remove the last demo's data; a server that outlived a killed demo ends first."""
+    server = running_embedded(folder)
+    if server is not None:
+        server.stop()
+    for path in folder.iterdir():
+        if path.name in {DEMO_LOCK, "logs"}:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _postgres_pid(folder: Path) -> int | None:
+    server = running_embedded(folder)
+    return server.pid if server else None
+
+
+def _seconds() -> float:
+    """Since this process began, imports included."""
+    return float(time.time() - psutil.Process().create_time())
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, for this user's eyes only: some of these files hold keys."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

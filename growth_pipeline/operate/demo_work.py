@@ -13,7 +13,6 @@ from pathlib import Path
 from growth_pipeline.core.periods import Month
 from growth_pipeline.definitions import launch
 
-READY = "ready"
 _AUDIT_ASSETS = ("audit/findings", "audit/report")
 
 
@@ -43,7 +42,6 @@ def main() -> None:
     """Arguments: the folder for results, then the months."""
     folder = Path(sys.argv[1])
     months = [Month.parse(key) for key in sys.argv[2:]]
-    (folder / READY).touch()
     if sys.stdin.readline():
         work(folder, months)
 

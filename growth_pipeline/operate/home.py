@@ -89,14 +89,14 @@ def open_home(settings: Settings | None = None) -> Iterator[Home]:
         yield home
 
 
-def migrate_home(home: Home, settings: Settings, *, explicitly: bool = False) -> list[str]:
+def migrate_home(home: Home, *, explicitly: bool = False) -> list[str]:
     """Bring the home's database up to date and see that it holds what it should; names applied.
 
     A database of the user's own is changed by `growth migrate` only.
     Raises: ConfigurationError when it is behind, or holds the other kind of data.
     """
     waiting = pending(home.database_url)
-    if waiting and settings.database_url is not None and not explicitly and not home.is_demo:
+    if waiting and home.server is None and not explicitly:
         raise ConfigurationError(
             f"the database lacks {len(waiting)} migration(s), the first is {waiting[0]}",
             remedy="growth migrate",
@@ -239,7 +239,7 @@ def is_locked(path: Path) -> bool:
     try:
         with path.open() as lock:
             return not _try_lock(lock)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
 
 

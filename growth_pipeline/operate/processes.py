@@ -169,7 +169,7 @@ class Supervisor:
         for child in self._children:
             code = child.process.poll()
             if code is not None and not child.may_end:
-                raise _ended(child, code)
+                raise child_failed(child)
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Poll until `ready` says so.
@@ -187,11 +187,15 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     def wait_for_signal(self) -> None:
-        """Stay until a signal comes or a process ends. Raises: Interrupted, ChildEndedError."""
-        while True:
-            self.watch()
-            self._reap_adopted()  # only here: a subprocess.run elsewhere waits for its own child
-            time.sleep(_IDLE_SECONDS)
+        """Stay until a signal comes: for what is up, that is how it is meant to end.
+
+        Raises: ChildEndedError when a process ends before.
+        """
+        with suppress(Interrupted):
+            while True:
+                self.watch()
+                self._reap_adopted()  # only here: elsewhere a subprocess.run waits for its child
+                time.sleep(_IDLE_SECONDS)
 
     def stop(self, child: Child) -> None:
         """End one process and its group before the others."""
@@ -281,10 +285,12 @@ def last_lines(log: Path, count: int = _LAST_LINES) -> str:
     return ""
 
 
-def _ended(child: Child, code: int) -> ChildEndedError:
+def child_failed(child: Child) -> ChildEndedError:
+    """The error of a child that ended when or how it should not have, with its last words."""
     words = last_lines(child.log)
     return ChildEndedError(
-        f"{child.name} ended with code {code}" + (f":\n{words}" if words else ""),
+        f"{child.name} ended with code {child.process.returncode}"
+        + (f":\n{words}" if words else ""),
         remedy=f"read {child.log}",
     )
 

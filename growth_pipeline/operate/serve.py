@@ -137,7 +137,7 @@ def serve(home: Home, settings: Settings, *, parts: Sequence[str], say: Say) -> 
     """Run the parts until a signal comes. Raises: Interrupted, ChildEndedError."""
     wanted = _checked(parts)
     _refuse_demo(home)
-    migrate_home(home, settings)
+    migrate_home(home)
     with runtime_folder() as runtime, _supervisor(home) as supervisor:
         crew = Crew(supervisor, environment(), Path.cwd())
         if "web" in wanted:
@@ -161,7 +161,7 @@ def serve(home: Home, settings: Settings, *, parts: Sequence[str], say: Say) -> 
 def develop(home: Home, settings: Settings, *, say: Say) -> None:
     """Web app and Dagster, both reloading changed code, until a signal comes."""
     _refuse_demo(home)
-    migrate_home(home, settings)
+    migrate_home(home)
     with _supervisor(home) as supervisor:
         crew = Crew(supervisor, environment(), Path.cwd())
         web = choose_address(settings.web.host, settings.web.port, what="the web app", say=say)

@@ -98,6 +98,22 @@ def amount_of(plan: Plan, quantity: int, currency: str) -> int:
     return total
 
 
+def tiers_of(plan: Plan, currency: str) -> list[Json] | None:
+    """A price's tiers as Stripe shows them when expanded; None for a price without tiers."""
+    if plan.tiers_mode is None:
+        return None
+    return [
+        {
+            "flat_amount": list_price(tier.flat, currency) or None,
+            "flat_amount_decimal": str(list_price(tier.flat, currency)) if tier.flat else None,
+            "unit_amount": list_price(tier.unit, currency),
+            "unit_amount_decimal": str(list_price(tier.unit, currency)),
+            "up_to": tier.up_to,
+        }
+        for tier in plan.tiers
+    ]
+
+
 def discount_of(coupon: Json, amount: int, currency: str) -> int:
     """What a coupon takes off an amount, in minor units; never more than the amount."""
     if coupon["amount_off"] is not None:

@@ -5,7 +5,7 @@ It is read off what happened, charge by charge. Grain of a row: one charge.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from growth_pipeline.sandbox.journal import Json
@@ -17,12 +17,16 @@ def ledger_rows(life: Life) -> list[tuple[Any, ...]]:
     """One row for each charge of a customer, columns as in `store.LEDGER_COLUMNS`.
 
     `amount_minor` is what was captured, or asked for where nothing was. Refunds count when they
-    succeeded or are pending; disputes count what was withdrawn less what came back.
+    succeeded or are pending; disputes count what was withdrawn less what came back. The counts at
+    the end are of refunds and disputes of any status, and of charges of the same payment intent.
     """
     objects = life.journal.objects
     refunded = _refunded(objects)
     disputed = _disputed(objects)
     invoice_of = {join["payment"]["payment_intent"]: key for key, join in life.joins.items()}
+    refunds = _count(objects, "refund", "charge")
+    disputes = _count(objects, "dispute", "charge")
+    attempts = _count(objects, "charge", "payment_intent")
     rows = []
     for charge in life.charges():
         booked = objects.get(charge["balance_transaction"] or "")
@@ -43,9 +47,16 @@ def ledger_rows(life: Life) -> list[tuple[Any, ...]]:
                 booked["currency"] if booked else None,
                 charge["created"],
                 month_key(charge["created"]),
+                refunds[charge["id"]],
+                disputes[charge["id"]],
+                attempts[charge["payment_intent"]],
             )
         )
     return rows
+
+
+def _count(objects: dict[str, Json], kind: str, by: str) -> Counter[str]:
+    return Counter(obj[by] for obj in objects.values() if obj["object"] == kind)
 
 
 def _refunded(objects: dict[str, Json]) -> defaultdict[str, int]:

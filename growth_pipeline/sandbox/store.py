@@ -42,6 +42,9 @@ LEDGER_COLUMNS = (
     "settlement_currency",
     "created_at",
     "month",
+    "refund_count",
+    "dispute_count",
+    "attempt_count",
 )
 
 
@@ -72,6 +75,7 @@ class Store:
     """Reads and writes the company's file. Writing ends with `finish`; then it is only read."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = off")
         self._db.execute("pragma synchronous = off")
@@ -172,9 +176,13 @@ class Store:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def count(self, table: str) -> int:
-        """Rows of a table, deleted objects included."""
-        return int(self._db.execute(f"select count(*) from {table}").fetchone()[0])  # noqa: S608 own names
+    def counts(self) -> dict[str, int]:
+        """Rows by list, deleted objects included."""
+        found = {}
+        for table in RESOURCES:
+            (count,) = self._db.execute(f"select count(*) from {table}").fetchone()  # noqa: S608 own names
+            found[table] = int(count)
+        return found
 
     def find(self, resource: Resource, object_id: str) -> Row | None:
         """An object by id; a deleted one comes with `hidden`."""
@@ -216,14 +224,44 @@ class Store:
         return Page(bodies[::-1] if backwards else bodies, len(rows) > limit)
 
     def events(self, *, with_lost: bool = True) -> Iterator[Event]:
-        """All events in order of time; those planted as lost only if asked for."""
+        """All events in order of time; those planted as lost only if asked for.
+
+        Read in chunks, so that other work on the file may go on between them.
+        """
+        last = (0, 0)
+        while True:
+            rows = self._db.execute(
+                "select pos, created, id, type, object_id, body from events"
+                " where lost <= ? and (created, pos) > (?, ?) order by created, pos limit 500",
+                (int(with_lost), *last),
+            ).fetchall()
+            if not rows:
+                return
+            for pos, created, event_id, event_type, object_id, body in rows:
+                last = (created, pos)
+                body_bytes = self._unpack(event_type, body)
+                yield Event(created, event_id, event_type, object_id, body_bytes)
+
+    def events_of(self, object_id: str) -> list[Event]:
+        """The events about one object, oldest first."""
         rows = self._db.execute(
-            "select created, id, type, object_id, body from events where lost <= ?"
+            "select created, id, type, object_id, body from events where object_id = ?"
             " order by created, pos",
-            (int(with_lost),),
-        )
-        for created, event_id, event_type, object_id, body in rows:
-            yield Event(created, event_id, event_type, object_id, self._unpack(event_type, body))
+            (object_id,),
+        ).fetchall()
+        return [
+            Event(created, event_id, event_type, about, self._unpack(event_type, body))
+            for created, event_id, event_type, about, body in rows
+        ]
+
+    def lose(self, event_ids: Iterable[str]) -> None:
+        """Marks events that never reach a webhook endpoint."""
+        marked = [(event_id,) for event_id in event_ids]
+        self._db.executemany("update events set lost = 1 where id = ?", marked)
+
+    def mark_delivered(self, event_id: str) -> None:
+        """An endpoint has acknowledged an event."""
+        self._db.execute("update events set delivered = 1 where id = ?", (event_id,))
 
     def ledger(self, month: str | None = None) -> Iterator[Json]:
         """Rows of the expected ledger, oldest first, of one month or of all."""

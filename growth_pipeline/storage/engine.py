@@ -61,7 +61,7 @@ class Engine:
             except duckdb.Error as error:
                 raise _translated(error, self._memory_limit) from error
             frame: pl.DataFrame = pl.from_arrow(arrow)  # type: ignore[assignment]
-            return frame.with_columns(pl.col(_whole_numbers(frame)).cast(pl.Int64))
+            return _with_whole_numbers(frame)
 
     def _config(self) -> dict[str, str | bool | int | float | list[str]]:
         self._temp_dir.mkdir(parents=True, exist_ok=True)
@@ -102,15 +102,22 @@ def _register_files(connection: duckdb.DuckDBPyConnection, name: str, paths: lis
     connection.read_parquet(paths, hive_partitioning=False).create_view(name)
 
 
-def _whole_numbers(frame: pl.DataFrame) -> list[str]:
+def _with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     """DuckDB sums whole numbers in 128 bits, which Arrow carries as a decimal without decimals."""
     import polars as pl
 
-    return [
-        name
+    columns = [
+        pl.col(name).cast(pl.Int64)
         for name, kind in frame.schema.items()
         if isinstance(kind, pl.Decimal) and kind.scale == 0
     ]
+    try:
+        return frame.with_columns(columns)
+    except pl.exceptions.InvalidOperationError as error:
+        raise GrowthError(
+            "a sum of the query needs more than 64 bits",
+            remedy="look for impossible amounts in the rows that went into it",
+        ) from error
 
 
 def _translated(error: duckdb.Error, memory_limit: str) -> GrowthError:

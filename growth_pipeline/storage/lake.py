@@ -76,10 +76,8 @@ class FileSystemOps:
         path.mkdir(exist_ok=True)
 
     def create(self, path: Path) -> int:
-        """Open a new file for writing and lock it as ours while we live."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return descriptor
+        """Open a new file for writing."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write some of the bytes; how many."""
@@ -144,10 +142,10 @@ class Lake:
                 sink.finish()
                 sha256, byte_count = sink.sha256, sink.byte_count
                 before = self._read_manifest_or_none(folder)
-                if before and (before.sha256, before.certificate) == (sha256, kept):
-                    return before
                 path = f"{folder}/{sha256}.parquet"
-                self._store.publish(sink.path, path)
+                self._store.publish(sink.path, path)  # also mends a damaged file of that name
+            if before and (before.sha256, before.certificate) == (sha256, kept):
+                return before
             manifest = Manifest(
                 dataset=dataset,
                 partition=dict(partition),
@@ -335,6 +333,9 @@ def _checked(path: str) -> str:
 
 
 def _partition_folder(dataset: str, partition: Mapping[str, str]) -> str:
+    for value in partition.values():
+        if "/" in _checked(value):
+            raise GrowthError(f"{value!r} is no path in the lake: a partition's value has no /")
     return _checked("/".join([dataset, *(f"{key}={value}" for key, value in partition.items())]))
 
 
@@ -366,13 +367,13 @@ class _Sink:
 
     closed = False  # pyarrow asks its stream
 
-    def __init__(self, operations: FileSystemOps, path: Path) -> None:
-        self.path = path
+    def __init__(self, operations: FileSystemOps, folder: Path) -> None:
         self.byte_count = 0
         self._operations = operations
         self._digest = hashlib.sha256()
         self._waiting = bytearray()
-        self._descriptor: int | None = operations.create(path)
+        self.path, descriptor = _create_locked(operations, folder)
+        self._descriptor: int | None = descriptor
 
     @property
     def sha256(self) -> str:
@@ -394,20 +395,21 @@ class _Sink:
         """Pyarrow's close; ours is `finish`."""
 
     def finish(self) -> None:
-        """All bytes on the disk, the file closed; it may be named now."""
+        """All bytes on the disk; the file may get its name now. It stays open, and with it locked."""
         self._drain()
         if self._descriptor is not None:
             self._operations.fsync(self._descriptor)
-            self._close()
 
-    def abandon(self) -> None:
-        """Close whatever is open; after an error nothing more can be done with it."""
-        with suppress(OSError):
-            self._close()
+    def release(self) -> None:
+        """Close the file. What counts is on the disk already, so a complaint changes nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                self._operations.close(descriptor)
 
     def _drain(self) -> None:
         if self._descriptor is None:
-            return  # abandoned: a dying Parquet writer still wants to write its footer
+            return  # released: a dying Parquet writer still wants to write its footer
         data = bytes(self._waiting)
         self._waiting.clear()
         self._digest.update(data)
@@ -416,22 +418,32 @@ class _Sink:
         while rest:
             rest = rest[self._operations.write(self._descriptor, rest) :]
 
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            self._operations.close(descriptor)
+
+def _create_locked(operations: FileSystemOps, folder: Path) -> tuple[Path, int]:
+    """A new file that is ours while we live: its lock tells a sweeper that its writer does.
+
+    A sweeper may remove it between its making and its lock; then it is made again.
+    """
+    while True:
+        path = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        descriptor = operations.create(path)
+        with suppress(OSError):  # without locks there (some network disks) nothing is swept either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        operations.close(descriptor)
 
 
 @contextmanager
 def _temporary_file(operations: FileSystemOps, folder: Path) -> Iterator[_Sink]:
     """An unfinished file in a folder; gone at the end unless it got its name."""
-    sink = _Sink(operations, folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
+    sink = _Sink(operations, folder)
     try:
         yield sink
     finally:
-        sink.abandon()
         with suppress(OSError):
             operations.remove(sink.path)
+        sink.release()
 
 
 def _write_parquet(sink: _Sink, frames: Iterable[pl.DataFrame]) -> int:
@@ -453,7 +465,7 @@ def _write_parquet(sink: _Sink, frames: Iterable[pl.DataFrame]) -> int:
             raise GrowthError("a partition needs at least one frame, without rows if it has none")
         writer.close()
     except BaseException:
-        sink.abandon()
+        sink.release()
         raise
     return row_count
 

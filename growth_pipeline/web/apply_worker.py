@@ -16,6 +16,7 @@ from growth_pipeline.core.errors import GrowthError
 _log: Final = structlog.get_logger(__name__)
 
 _POLL_SECONDS: Final = 1.0
+_GATHER_SECONDS: Final = 0.1  # events come in bursts; one batch of many costs less than many of one
 
 
 class ApplyWorker:
@@ -48,13 +49,12 @@ class ApplyWorker:
             self._wake.clear()
             if not self._apply():
                 self._stopping.wait(_POLL_SECONDS)
-            self._wake.wait(_POLL_SECONDS)
+            if self._wake.wait(_POLL_SECONDS):
+                self._stopping.wait(_GATHER_SECONDS)
 
     def _apply(self) -> bool:
         try:
-            done = apply_waiting(
-                self._store, now=self._clock(), is_stopping=self._stopping.is_set
-            )
+            done = apply_waiting(self._store, now=self._clock(), is_stopping=self._stopping.is_set)
         except GrowthError as error:
             self._report(error.message)
             return False

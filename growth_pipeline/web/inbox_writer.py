@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from growth_pipeline.billing.inbox import ReceivedEvent
-from growth_pipeline.core.errors import RemoteUnavailableError
+from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class InboxWriter:
     async def insert(self, event: ReceivedEvent) -> None:
         """Return when the event is on disk, stored now or known before.
 
-        Raises: RemoteUnavailableError when it could not be stored, or too many wait already.
+        Raises: GrowthError when it could not be stored, or too many wait already.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._changed:
@@ -90,7 +90,7 @@ class InboxWriter:
     def _store_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
             self._store.insert_events([waiting.event for waiting in batch])
-        except RemoteUnavailableError as error:
+        except (RemoteUnavailableError, ConfigurationError) as error:
             _log.error("inbox_unavailable", reason=error.message, events=len(batch))
             _answer(batch, error)
         except Exception as error:  # noqa: BLE001 - one event must not sink the others, nor this thread
@@ -99,7 +99,7 @@ class InboxWriter:
                     self._store_batch([waiting])
                 return
             _log.exception("inbox_refused_event", event_id=batch[0].event.event_id)
-            _answer(batch, RemoteUnavailableError(f"the event was not stored: {type(error).__name__}"))
+            _answer(batch, GrowthError(f"the event was not stored: {type(error).__name__}"))
         else:
             _answer(batch, None)
             self._on_stored()

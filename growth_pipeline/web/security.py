@@ -54,7 +54,10 @@ HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-_TLS_HEADER: Final = (b"strict-transport-security", b"max-age=31536000")
+_RAW_HEADERS: Final = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
+_FOR_FILES: Final = (b"cache-control", b"public, max-age=300")
+_FOR_ANSWERS: Final = (b"cache-control", b"no-store")
+_FOR_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 class RouteRuleError(GrowthError):
@@ -66,9 +69,7 @@ def routes_of(app: FastAPI) -> list[str]:
     return sorted(name for route in app.routes for name in _names(route))
 
 
-def check_routes(
-    routes: Iterable[str], rules: Mapping[str, Credential] = ROUTE_RULES
-) -> None:
+def check_routes(routes: Iterable[str], rules: Mapping[str, Credential] = ROUTE_RULES) -> None:
     """Refuse routes that no rule covers, and rules that cover nothing.
 
     Raises: RouteRuleError naming them.
@@ -79,7 +80,7 @@ def check_routes(
     if problems:
         raise RouteRuleError(
             "routes and rules differ: " + "; ".join(problems),
-            remedy="give each route its credential in ROUTE_RULES (growth_pipeline/web/security.py)",
+            remedy="give each route its credential in ROUTE_RULES of web/security.py",
         )
 
 
@@ -133,12 +134,10 @@ class Gate:
 
 
 def _extra_headers(scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
-    headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-    headers.append((b"x-request-id", request_id.encode()))
-    static = scope["path"].startswith("/static/")
-    headers.append((b"cache-control", b"public, max-age=300" if static else b"no-store"))
+    caching = _FOR_FILES if scope["path"].startswith("/static/") else _FOR_ANSWERS
+    headers = [*_RAW_HEADERS, caching, (b"x-request-id", request_id.encode())]
     if scope.get("scheme") == "https":
-        headers.append(_TLS_HEADER)
+        headers.append(_FOR_TLS)
     return headers
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
@@ -22,7 +22,7 @@ from growth_pipeline.billing.inbox import (
     parse_envelope,
     received_event,
 )
-from growth_pipeline.core.errors import RemoteUnavailableError
+from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.signatures import SignatureError, SignatureReason, verify
 
 _log: Final = structlog.get_logger(__name__)
@@ -146,7 +146,7 @@ class WebhookReceiver:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await self._writer.insert(event)
-        except (RemoteUnavailableError, TimeoutError):
+        except (GrowthError, TimeoutError):
             return self._answer("not_stored", 503, "try again later\n")
         return self._answer("stored", 200, "ok\n")
 
@@ -187,11 +187,10 @@ _EVENT_SCHEMA: Final = {
 }
 
 
-def webhook_router(receiver: WebhookReceiver) -> APIRouter:
-    """The route Stripe's webhook endpoint points at."""
-    router = APIRouter()
+def add_webhook_routes(app: FastAPI, receiver: WebhookReceiver) -> None:
+    """Add the route that Stripe's webhook endpoint points at."""
 
-    @router.post(
+    @app.post(
         "/webhooks/stripe",
         response_class=PlainTextResponse,
         summary="Receive one Stripe event",
@@ -206,5 +205,3 @@ def webhook_router(receiver: WebhookReceiver) -> APIRouter:
     async def receive_stripe_webhook(request: Request) -> Response:
         """Verify the signature, store the raw bytes, commit, answer 200."""
         return await receiver.receive(request)
-
-    return router

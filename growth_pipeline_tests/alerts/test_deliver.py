@@ -54,7 +54,9 @@ def add(store, *alerts, channels=("slack",)):
 
 def states(database):
     with database.connection() as connection:
-        rows = connection.execute("select channel, alert_key, state from alerts.outbox order by 1, 2")
+        rows = connection.execute(
+            "select channel, alert_key, state from alerts.outbox order by 1, 2"
+        )
         return {(channel, key): state for channel, key, state in rows}
 
 
@@ -91,7 +93,11 @@ def test_two_runs_that_end_together_decide_one_after_the_other(store):
         decided.append(("second", dict(last)))
         return []
 
-    threads = [threading.Thread(target=store.add, args=(["f1"], first), kwargs={"channels": ("log",), "now": NOW})]
+    threads = [
+        threading.Thread(
+            target=store.add, args=(["f1"], first), kwargs={"channels": ("log",), "now": NOW}
+        )
+    ]
     threads[0].start()
     started.wait(10)
     store.add(["f1"], second, channels=("log",), now=NOW)
@@ -165,7 +171,12 @@ def test_an_alert_claimed_by_a_deliverer_that_died_is_unknown_after_its_lease(st
 def test_what_the_channel_called_the_first_alert_is_told_with_the_next(store):
     add(store, an_alert(1), channels=("github",))
     deliver(store, [FakeChannel("github", batch=1)], clock=lambda: NOW)
-    store.add([], lambda last: [Alert("key-2", "failed_check", "f1", "again", "")], channels=("github",), now=LATER)
+    store.add(
+        [],
+        lambda last: [Alert("key-2", "failed_check", "f1", "again", "")],
+        channels=("github",),
+        now=LATER,
+    )
     (waiting,) = store.claim("github", 5, now=LATER)
     assert waiting.known_as == "made"
 
@@ -197,11 +208,15 @@ def test_each_fault_of_github_ends_in_one_issue(store, github, github_channel, f
     add(store, an_alert(1), channels=("github",))
     github.faults = [fault]
     for minute in range(3):
-        deliver(store, [github_channel], clock=lambda minute=minute: NOW + timedelta(minutes=minute))
+        deliver(
+            store, [github_channel], clock=lambda minute=minute: NOW + timedelta(minutes=minute)
+        )
     assert len(github.issues) == 1
 
 
-@pytest.mark.parametrize(("fault", "messages"), [("500", 1), ("429", 1), ("lost", 1), ("slow", 1), ("ok", 1)])
+@pytest.mark.parametrize(
+    ("fault", "messages"), [("500", 1), ("429", 1), ("lost", 1), ("slow", 1), ("ok", 1)]
+)
 def test_each_fault_of_slack_ends_in_one_message(store, slack, slack_channel, fault, messages):
     add(store, an_alert(1))
     slack.faults = [fault]

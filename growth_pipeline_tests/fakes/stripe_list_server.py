@@ -64,6 +64,60 @@ class Reply:
 Fault = Callable[["StripeListServer", Request], Reply]
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, stripe: StripeListServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.stripe = stripe
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Http
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(parts.path, dict(parse_qsl(parts.query)), headers)
+        self.server.stripe.requests.append(request)
+        self._send(self.server.stripe.answer(request))
+
+    def _send(self, reply: Reply) -> None:
+        time.sleep(reply.pause)
+        if reply.drop:
+            self.close_connection = True
+            return
+        declared = len(reply.body) if reply.declared is None else reply.declared
+        headers = {
+            "Date": self.date_time_string(),
+            "Content-Type": "application/json",
+            "Request-Id": f"req_{len(self.server.stripe.requests)}",
+            "Stripe-Version": self.server.stripe.version,
+            "Content-Length": str(declared),
+        } | reply.headers
+        self.send_response_only(reply.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self._write(reply)
+        if declared != len(reply.body):
+            self.close_connection = True
+
+    def _write(self, reply: Reply) -> None:
+        step = 1 if reply.drip else len(reply.body) or 1
+        try:
+            for start in range(0, len(reply.body), step):
+                self.wfile.write(reply.body[start : start + step])
+                time.sleep(reply.drip)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
 class StripeListServer:
     """Lists and objects of one account in test mode. `faults` are used up one a request."""
 
@@ -73,56 +127,7 @@ class StripeListServer:
         self.always: Fault | None = None
         self.requests: list[Request] = []
         self.version = VERSION
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                request = Request(
-                    parts.path,
-                    dict(parse_qsl(parts.query)),
-                    {name.lower(): value for name, value in self.headers.items()},
-                )
-                server.requests.append(request)
-                self._send(server.answer(request))
-
-            def _send(self, reply: Reply) -> None:
-                time.sleep(reply.pause)
-                if reply.drop:
-                    self.close_connection = True
-                    return
-                self.send_response(reply.status)
-                declared = len(reply.body) if reply.declared is None else reply.declared
-                headers = {
-                    "Content-Type": "application/json",
-                    "Request-Id": f"req_{len(server.requests)}",
-                    "Stripe-Version": server.version,
-                    "Content-Length": str(declared),
-                } | reply.headers
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self._write(reply)
-                if declared != len(reply.body):
-                    self.close_connection = True
-
-            def _write(self, reply: Reply) -> None:
-                step = 1 if reply.drip else len(reply.body) or 1
-                try:
-                    for start in range(0, len(reply.body), step):
-                        self.wfile.write(reply.body[start : start + step])
-                        time.sleep(reply.drip)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            def log_message(self, *_: object) -> None:
-                """Silence."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Http(self)
         self._thread = Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         )
@@ -202,10 +207,10 @@ def a_list(page: list[dict[str, Any]], *, has_more: bool, url: str = "/v1/charge
     return Reply(body=json.dumps(listed).encode())
 
 
-def error(status: int, message: str, **fields: Any) -> Reply:
+def error(http_status: int, message: str, **fields: Any) -> Reply:
     """An error as Stripe words it."""
     body = {"error": {"type": "invalid_request_error", "message": message} | fields}
-    return Reply(status=status, body=json.dumps(body).encode())
+    return Reply(status=http_status, body=json.dumps(body).encode())
 
 
 def _unknown_params(resource: str, params: dict[str, str]) -> str | None:
@@ -229,9 +234,9 @@ def status(code: int, **headers: str) -> Fault:
     return fault
 
 
-def says(code: int, message: str, **fields: Any) -> Fault:
+def says(http_status: int, message: str, **fields: Any) -> Fault:
     """An error answer with Stripe's own sentence."""
-    return lambda _, __: error(code, message, **fields)
+    return lambda _, __: error(http_status, message, **fields)
 
 
 def html(_: StripeListServer, __: Request) -> Reply:

@@ -111,10 +111,10 @@ def test_a_database_of_the_user_is_migrated_by_growth_migrate_only(empty_databas
     settings = load_settings()
     with open_home(settings) as home:
         with pytest.raises(ConfigurationError, match="0001_create_billing") as caught:
-            migrate_home(home, settings)
+            migrate_home(home)
         assert caught.value.remedy == "growth migrate"
-        assert migrate_home(home, settings, explicitly=True)[0] == "0001_create_billing"
-        assert migrate_home(home, settings) == []
+        assert migrate_home(home, explicitly=True)[0] == "0001_create_billing"
+        assert migrate_home(home) == []
 
 
 def test_demo_and_real_data_never_share_a_database(database_url):

@@ -120,7 +120,7 @@ def test_a_period_is_the_subscriptions_before_basil_and_the_items_since():
         "2025-03-31.preview",
         "2025-13-31.basil",
         "2025-03-31.basil ",
-        "２０２５-03-31.basil",
+        "\uff12\uff10\uff12\uff15-03-31.basil",
     ],
 )
 def test_a_version_that_is_not_known_is_refused(version):

@@ -9,7 +9,6 @@ with stripe as (
         c.status,
         c.currency,
         c.customer,
-        c.livemode,
         c.status = 'succeeded' and coalesce(c.paid, true) and coalesce(c.captured, true) as settled,
         coalesce(c.amount_captured, c.amount) as captured_minor,
         case
@@ -35,7 +34,6 @@ where
             s.status <> b.status
             or s.settled <> (b.status = 'succeeded' and b.captured)
             or not b.in_month
-            or s.livemode <> $livemode
             or b.customer_id <> coalesce(s.customer, '')
             or (
                 s.settled

@@ -20,7 +20,6 @@ select
     c.id,
     c.created,
     c.status,
-    c.livemode,
     coalesce(c.captured, true) as captured,
     coalesce(c.paid, true) as paid,
     c.currency,

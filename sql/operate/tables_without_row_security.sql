@@ -1,5 +1,5 @@
 -- Grain: one table of ours that row security does not bind. Why: such a table is open to every role with a grant.
-select format('%s.%s', n.nspname, c.relname) as table_name
+select n.nspname || '.' || c.relname as table_name
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where

@@ -1,0 +1,252 @@
+"""Collects what is known of every payment that differs, and has it judged.
+
+The rule of judging is compare.py's; where rows without a charge belong is found in whereabouts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+
+from growth_pipeline.audit.compare import (
+    BookedRow,
+    Diagnosis,
+    Pair,
+    StripePayment,
+    classify_pair,
+    kept_row,
+)
+from growth_pipeline.audit.matching import Extracted, booked_row, with_instants
+from growth_pipeline.audit.sources import Problem
+from growth_pipeline.audit.whereabouts import LEAKS, Case, Desk, locate
+
+_READING_SECONDS = 10  # a page's state is a little older than the instant it is stamped with
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One payment with a finding: the pair as judged and the diagnosis."""
+
+    pair: Pair
+    diagnosis: Diagnosis
+    confirmed: bool
+
+
+class Examination:
+    """Examines one month; the desk's ledger ends with the totals of both sides."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._unknown_invoices: set[str] = set()
+        self._counted: set[int] = set()
+        self._stale_before = int(
+            desk.sources.fetched_from(("charges", "refunds", "disputes")).timestamp()
+        )
+        self.not_judged = 0
+
+    def run(self) -> list[Judged]:
+        """Every payment with a finding, in any order."""
+        desk = self._desk
+        desk.ledger.add_sums("stripe", desk.matcher.stripe_totals())
+        desk.ledger.add_sums("booked", desk.matcher.booked_totals())
+        cases = self._collect()
+        self._find_rows_elsewhere(cases)
+        self._find_orphans(cases)
+        judged = (self._judge(case) for case in cases)
+        return [one for one in judged if one is not None]
+
+    # --- collecting -------------------------------------------------------------------------
+
+    def _collect(self) -> list[Case]:
+        """Cases of all payments whose two sides differ, or that stand on one side alone."""
+        matcher = self._desk.matcher
+        invoices = matcher.unknown_invoices()
+        self._unknown_invoices = set(invoices.values())
+        keys = matcher.differing() | matcher.differing_fees() | set(invoices)
+        rows = self._rows_of(keys)
+        extracted = matcher.charges(keys)
+        cases, linked = locate(self._desk, {key: rows[key] for key in keys - set(extracted)})
+        late = set(linked) - set(extracted)
+        rows |= self._rows_of(late)
+        extracted |= matcher.charges(late)
+        for key, found in extracted.items():
+            own = rows.get(key, []) + linked.get(key, [])
+            cases.append(Case(rows=own, extracted=found, payment=found.payment))
+        return cases
+
+    def _rows_of(self, keys: set[str]) -> dict[str, list[BookedRow]]:
+        rows = self._desk.matcher.rows_of(keys) if keys else {}
+        self._counted |= {one.payment_id for some in rows.values() for one in some}
+        return rows
+
+    def _find_rows_elsewhere(self, cases: Iterable[Case]) -> None:
+        """Look in other months and scopes for the rows of settled charges that the month lacks."""
+        asking = {case.payment.id: case for case in cases if case.payment and self._lacks(case)}
+        payments = [case.payment for case in asking.values() if case.payment]
+        if not payments:
+            return
+        found = self._desk.store.payments_of_ids(
+            charges=asking,
+            payment_intents={one.payment_intent for one in payments if one.payment_intent},
+            invoices={one.invoice for one in payments if one.invoice},
+        )
+        known = self._desk.matcher.known_rows(found["payment_id"].to_list())
+        by_intent = {one.payment_intent: one.id for one in payments}
+        by_invoice = {one.invoice: one.id for one in payments}
+        for row in map(booked_row, with_instants(found).iter_rows(named=True)):
+            intent = by_intent.get(row.payment_intent_id) if row.payment_intent_id else None
+            charge = row.charge_id or intent or by_invoice.get(row.invoice_id)
+            if charge in asking and row.payment_id not in known:
+                self._add_row(asking[charge], row)
+
+    def _lacks(self, case: Case) -> bool:
+        """Settled, and no row in the month but linked ones: then others may exist elsewhere."""
+        own = [row for row in case.rows if self._desk.window.holds(row.created)]
+        settled = case.payment is not None and case.payment.settled
+        return settled and (not own or any(row.charge_id is None for row in own))
+
+    def _add_row(self, case: Case, row: BookedRow) -> None:
+        if (row.account_id, row.livemode) != self._desk.scope:
+            case.leaked_rows.append(row)
+        else:
+            case.rows.append(row)
+
+    def _find_orphans(self, cases: Iterable[Case]) -> None:
+        """Mark references that exist neither in the files, nor in the mirror, nor at Stripe."""
+        asked = [(case, self._orphan_candidates(case)) for case in cases]
+        unknown = self._desk.unknown_anywhere({one for _, some in asked for one in some})
+        for case, candidates in asked:
+            case.orphans = sorted({one for kind, one in candidates if (kind, one) in unknown})
+
+    def _orphan_candidates(self, case: Case) -> list[tuple[str, str]]:
+        """References of the rows that Stripe's payment does not vouch for."""
+        payment = case.payment
+        if payment is None:
+            return []
+        customers = {row.customer_id for row in case.rows} - {payment.customer, None}
+        invoices = {row.invoice_id for row in case.rows} & self._unknown_invoices
+        return [("customer", one) for one in customers if one] + [
+            ("invoice", one) for one in invoices - {payment.invoice} if one
+        ]
+
+    # --- judging ----------------------------------------------------------------------------
+
+    def _judge(self, case: Case) -> Judged | None:
+        """The case's finding; its money is brought into the ledger as it was judged."""
+        payment = case.payment
+        if payment is not None and not self._desk.window.judged(payment.created):
+            self._leave_out(case)
+            return None
+        pair = self._pair(case, payment)
+        diagnosis = classify_pair(pair)
+        if case.extracted is not None and self._is_doubtful(case.extracted, diagnosis):
+            if self._is_young(case.extracted):
+                self._leave_out(case)
+                return None
+            pair = self._pair(case, self._newest(case, case.extracted))
+            diagnosis = classify_pair(pair)
+        if payment is not None:
+            self._account(case, pair)
+        if diagnosis is None:
+            return None
+        self._note_moved(pair, diagnosis)
+        return Judged(pair, diagnosis, case.confirmed)
+
+    def _pair(self, case: Case, payment: StripePayment | None) -> Pair:
+        leak = case.leak
+        if leak is None and not case.rows and case.leaked_rows:
+            leak = LEAKS[case.leaked_rows[0].account_id == self._desk.scope.account_id]
+        window = self._desk.window
+        return Pair(
+            stripe=payment,
+            rows=tuple(case.rows),
+            month_start=window.start,
+            month_end=window.end,
+            as_of=window.as_of,
+            leak=leak,
+            leaked_rows=tuple(case.leaked_rows if leak else ()),
+            orphans=tuple(case.orphans),
+        )
+
+    def _is_doubtful(self, extracted: Extracted, diagnosis: Diagnosis | None) -> bool:
+        """Whether a second look is due: the sides differ, or the file cannot know a dispute."""
+        return diagnosis is not None or extracted.is_dispute_unknown
+
+    def _is_young(self, extracted: Extracted) -> bool:
+        """Whether a refund, dispute or balance transaction of it is in its grace period."""
+        return extracted.touched is not None and extracted.touched >= self._desk.window.cutoff
+
+    def _newest(self, case: Case, extracted: Extracted) -> StripePayment:
+        """The payment as of now, if the books know of something after the file was read."""
+        payment = extracted.payment
+        known_from = min(self._stale_before, extracted.fetched - _READING_SECONDS)
+        if any(row.written >= known_from for row in case.rows) or extracted.is_dispute_unknown:
+            fresh = self._read_again(payment, needs_dispute=extracted.is_dispute_unknown)
+            if fresh is not None:
+                case.confirmed = True
+                return fresh
+        if extracted.is_dispute_unknown:
+            return self._assume_dispute(case, payment)
+        return payment
+
+    def _read_again(self, payment: StripePayment, *, needs_dispute: bool) -> StripePayment | None:
+        parts = self._desk.parts_of(payment.id)
+        if needs_dispute and not any(kind == "dispute" for kind, _ in parts):
+            return None
+        fresh = self._desk.fresh.charge(payment.id, parts)
+        if fresh is None:
+            return None
+        return replace(
+            fresh,
+            fee_minor=payment.fee_minor,
+            net_after_fee_minor=payment.net_after_fee_minor,
+            settlement_currency=payment.settlement_currency,
+        )
+
+    def _assume_dispute(self, case: Case, payment: StripePayment) -> StripePayment:
+        """Nobody can tell the disputed funds: they are no verdict, and the source is incomplete."""
+        self._desk.problems.append(
+            Problem(
+                "disputes",
+                f"{payment.id} is disputed, but its dispute is in no extract: "
+                "extract the disputes of the following months",
+            )
+        )
+        row = kept_row(self._pair(case, payment))
+        return replace(payment, disputed_minor=row.disputed_minor if row else 0)
+
+    # --- money ------------------------------------------------------------------------------
+
+    def _leave_out(self, case: Case) -> None:
+        """Take a payment that is not judged out of both totals."""
+        self.not_judged += 1
+        extracted = case.extracted
+        if extracted is not None and self._desk.window.judged(extracted.payment.created):
+            self._desk.ledger.add_payment(extracted.payment, -1)
+        for row in case.rows:
+            if self._is_counted(row):
+                self._desk.ledger.add_row(row, -1)
+
+    def _account(self, case: Case, pair: Pair) -> None:
+        """Bring totals to the state that was judged, and name money of other months."""
+        ledger = self._desk.ledger
+        if case.extracted is not None:
+            ledger.add_payment(case.extracted.payment, -1)
+        ledger.add_payment(pair.stripe, +1)
+        for row in case.rows:
+            if not self._desk.window.holds(row.created):
+                ledger.of(row.currency).cut_off -= row.counted_minor
+            elif not self._is_counted(row):
+                ledger.add_row(row, +1)
+
+    def _is_counted(self, row: BookedRow) -> bool:
+        """Whether the sums over the whole table hold the row."""
+        return row.payment_id in self._counted and self._desk.window.judged(row.created)
+
+    def _note_moved(self, pair: Pair, diagnosis: Diagnosis) -> None:
+        row = kept_row(pair)
+        if diagnosis.code == "period_cutoff" and row is not None:
+            self._desk.ledger.of(row.currency).moved += abs(row.counted_minor)
+
+

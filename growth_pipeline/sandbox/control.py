@@ -1,0 +1,204 @@
+"""The sandbox's own addresses, `/_sandbox/...`: deliveries, faults, the truth. Not Stripe's."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from growth_pipeline.sandbox.company import Company
+from growth_pipeline.sandbox.faults import Fault
+from growth_pipeline.sandbox.journal import Json
+from growth_pipeline.sandbox.planting import plant
+from growth_pipeline.sandbox.store import Store
+from growth_pipeline.sandbox.stripe_server import Access, StripeServer
+from growth_pipeline.sandbox.webhooks import Deliveries, Delivery, Order
+
+_Made = TypeVar("_Made", Order, Fault)
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class WrongRequestError(Exception):
+    """A control request that cannot be meant so; its text says why."""
+
+
+def create_app(
+    store: Store, company: Company, access: Access, *, on_ready: Callable[[], None] | None = None
+) -> Starlette:
+    """The whole server: Stripe's API under `/v1`, the controls under `/_sandbox`."""
+    stripe = StripeServer(store, company, access)
+    controls = _Controls(store, company, access, stripe)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if on_ready:
+            on_ready()
+        yield
+        controls.deliveries.stop()
+
+    def control(path: str, method: str, act: Callable[[Request, Json], Response]) -> Route:
+        return Route(f"/_sandbox/{path}", controls.guarded(act), methods=[method])
+
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            Route("/v1/{path:path}", stripe.answer, methods=_METHODS),
+            control("deliveries", "POST", controls.start_delivery),
+            control("deliveries/{id}", "GET", controls.show_delivery),
+            control("deliveries/{id}", "DELETE", controls.stop_delivery),
+            control("events", "GET", controls.show_events),
+            control("truth", "GET", controls.show_truth),
+            control("plant", "POST", controls.plant),
+            control("faults", "POST", controls.add_fault),
+            control("faults", "GET", controls.show_faults),
+            control("faults", "DELETE", controls.clear_faults),
+            control("requests", "GET", controls.show_requests),
+        ],
+    )
+
+
+class _Controls:
+    """What the control addresses do. All answers are JSON."""
+
+    def __init__(
+        self, store: Store, company: Company, access: Access, stripe: StripeServer
+    ) -> None:
+        self.deliveries = Deliveries()
+        self._store = store
+        self._company = company
+        self._key = access.api_key
+        self._stripe = stripe
+
+    def guarded(self, act: Callable[[Request, Json], Response]) -> Callable[[Request], Any]:
+        """The same action behind the key, with its JSON body read."""
+
+        async def answer(request: Request) -> Response:
+            given = request.headers.get("x-sandbox-key", "")
+            if not hmac.compare_digest(given.encode(), self._key.encode()):
+                return _json({"error": "send the API key in X-Sandbox-Key"}, 401)
+            try:
+                raw = await request.body()
+                body = orjson.loads(raw) if raw else {}
+                if not isinstance(body, dict):
+                    raise WrongRequestError("the body must be a JSON object")
+                return act(request, body)
+            except (WrongRequestError, orjson.JSONDecodeError, TypeError, ValueError) as error:
+                return _json({"error": str(error)}, 400)
+
+        return answer
+
+    # --- deliveries ----------------------------------------------------------------------------
+
+    def start_delivery(self, _: Request, body: Json) -> Response:
+        """Begins to send events; planted losses are never sent."""
+        for key in ("drop", "types"):
+            if body.get(key) is not None:
+                body[key] = frozenset(_ids(body[key], key))
+        order = _made(Order, body)
+        delivery = Delivery(
+            order,
+            lambda: self._store.events(with_lost=False),
+            on_acknowledged=self._store.mark_delivered,
+        )
+        return _json({"delivery_id": self.deliveries.start(delivery)}, 202)
+
+    def show_delivery(self, request: Request, _: Json) -> Response:
+        """How far a delivery is."""
+        progress = self.deliveries.describe(request.path_params["id"])
+        return _json(progress) if progress else _json({"error": "no such delivery"}, 404)
+
+    def stop_delivery(self, request: Request, _: Json) -> Response:
+        """Sends nothing more of a delivery."""
+        delivery = self.deliveries.by_id.get(request.path_params["id"])
+        if delivery is None:
+            return _json({"error": "no such delivery"}, 404)
+        delivery.stop()
+        return self.show_delivery(request, {})
+
+    def show_events(self, _: Request, __: Json) -> Response:
+        """All events in order of time, one JSON object a line; lost ones too."""
+        lines = (event.body + b"\n" for event in self._store.events())
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    # --- the truth -----------------------------------------------------------------------------
+
+    def show_truth(self, request: Request, _: Json) -> Response:
+        """The expected ledger (before tampering), what was planted, the months."""
+        month = request.query_params.get("month")
+        return StreamingResponse(self._truth(month), media_type="application/json")
+
+    def _truth(self, month: str | None) -> Iterator[bytes]:
+        company = self._company
+        planting = self._store.fact("planting") or {"problems": [], "tampering": []}
+        head = {
+            "account_id": company.account.id,
+            "livemode": company.livemode,
+            "api_version": company.account.api_version,
+            "as_of": company.as_of,
+            "months": company.month_keys,
+            "closed_months": company.closed_months,
+            "planted": [p for p in planting["problems"] if month in {None, p["month"]}],
+            "tampering": planting["tampering"],
+        }
+        yield orjson.dumps(head)[:-1] + b',"payments":['
+        separator = b""
+        for row in self._store.ledger(month):
+            yield separator + orjson.dumps(row)
+            separator = b","
+        yield b"]}"
+
+    def plant(self, _: Request, body: Json) -> Response:
+        """Chooses the discrepancies; call it before the delivery that is to lose events."""
+        months = body.get("months")
+        if months is not None:
+            unknown = set(_ids(months, "months")) - set(self._company.closed_months)
+            if unknown:
+                raise WrongRequestError(f"{', '.join(sorted(unknown))}: not a closed month here")
+        return _json(plant(self._store, self._company, months))
+
+    # --- faults --------------------------------------------------------------------------------
+
+    def add_fault(self, _: Request, body: Json) -> Response:
+        """Lets the next requests of a list go wrong."""
+        self._stripe.faults.add(_made(Fault, body))
+        return self.show_faults(_, body)
+
+    def show_faults(self, _: Request, __: Json) -> Response:
+        """The faults that still wait."""
+        return _json({"waiting": [vars(fault) for fault in self._stripe.faults.waiting]})
+
+    def clear_faults(self, _: Request, __: Json) -> Response:
+        """Takes all faults away."""
+        self._stripe.faults.waiting.clear()
+        return self.show_faults(_, {})
+
+    def show_requests(self, _: Request, __: Json) -> Response:
+        """Answered requests by list and status."""
+        return _json({"answered": dict(sorted(self._stripe.answered.items()))})
+
+
+def _ids(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise WrongRequestError(f"{name} must be a list of strings")
+    return value
+
+
+def _made(kind: type[_Made], body: Json) -> _Made:
+    known = {one.name for one in fields(kind)}
+    unknown = set(body) - known
+    if unknown:
+        allowed = ", ".join(sorted(known))
+        raise WrongRequestError(f"unknown: {', '.join(sorted(unknown))}; known: {allowed}")
+    return kind(**body)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")

@@ -1,0 +1,155 @@
+"""`expand[]`: ids replaced by the objects they name, up to four levels deep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from growth_pipeline.sandbox.errors import ApiError
+from growth_pipeline.sandbox.journal import NESTED_LIMIT, Json
+from growth_pipeline.sandbox.resources import BY_OBJECT, RESOURCES
+from growth_pipeline.sandbox.store import Condition, Store
+
+MAX_LEVELS = 4
+_ANY = "*"
+# Object -> dotted path -> object that the id there names.
+_EXPANDABLE: dict[str, dict[str, str]] = {
+    "balance_transaction": {"source": _ANY},
+    "charge": {
+        "customer": "customer",
+        "payment_intent": "payment_intent",
+        "balance_transaction": "balance_transaction",
+        "failure_balance_transaction": "balance_transaction",
+    },
+    "discount": {"customer": "customer", "source.coupon": "coupon"},
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
+    "invoice": {
+        "customer": "customer",
+        "discounts": "discount",
+        "lines.data.discounts": "discount",
+        "parent.subscription_details.subscription": "subscription",
+        "total_discount_amounts.discount": "discount",
+    },
+    "invoice_payment": {"invoice": "invoice", "payment.payment_intent": "payment_intent"},
+    "line_item": {"discounts": "discount", "pricing.price_details.price": "price"},
+    "payment_intent": {"customer": "customer", "latest_charge": "charge"},
+    "payout": {
+        "balance_transaction": "balance_transaction",
+        "failure_balance_transaction": "balance_transaction",
+    },
+    "price": {"product": "product"},
+    "product": {"default_price": "price"},
+    "refund": {
+        "charge": "charge",
+        "payment_intent": "payment_intent",
+        "balance_transaction": "balance_transaction",
+        "failure_balance_transaction": "balance_transaction",
+    },
+    "subscription": {
+        "customer": "customer",
+        "latest_invoice": "invoice",
+        "discounts": "discount",
+        "items.data.price.product": "product",
+        "items.data.discounts": "discount",
+    },
+    "subscription_item": {"price.product": "product", "discounts": "discount"},
+}
+# Lists that appear only when asked for: object -> key -> (list, column that names the owner).
+_INCLUDABLE = {
+    "charge": {"refunds": ("refunds", "charge")},
+    "customer": {"subscriptions": ("subscriptions", "customer")},
+    "invoice": {"payments": ("invoice_payments", "invoice")},
+}
+_BY_PREFIX = {"ch": "charge", "re": "refund", "dp": "dispute", "po": "payout"}
+
+
+def split_paths(kind: str, paths: Sequence[str], *, in_list: bool) -> list[list[str]]:
+    """The paths' steps below each object of a kind.
+
+    Raises: ApiError (400) for a path too deep, or one that leads to nothing expandable.
+    """
+    split = []
+    for path in paths:
+        steps = path.split(".")
+        if len(steps) > MAX_LEVELS:
+            message = f"You cannot expand more than {MAX_LEVELS} levels of a property: {path}"
+            raise ApiError(400, message, code="property_expansion_max_depth", param="expand")
+        if in_list and steps[0] == "data":
+            steps = steps[1:]
+        elif in_list:
+            raise _not_expandable(
+                path, hint=f" You may want to try expanding 'data.{path}' instead."
+            )
+        if not _leads_somewhere(kind, steps):
+            raise _not_expandable(path)
+        split.append(steps)
+    return split
+
+
+def _not_expandable(path: str, hint: str = "") -> ApiError:
+    return ApiError(400, f"This property cannot be expanded ({path}).{hint}", param="expand")
+
+
+def _leads_somewhere(kind: str, steps: Sequence[str]) -> bool:
+    trail: list[str] = []
+    for step in steps:
+        if kind == _ANY:
+            return True
+        trail.append(step)
+        path = ".".join(trail)
+        if path in _EXPANDABLE.get(kind, {}):
+            kind, trail = _EXPANDABLE[kind][path], []
+        elif path in _INCLUDABLE.get(kind, {}) or (kind, path) == ("price", "tiers"):
+            return step == steps[-1]
+    return bool(steps) and not trail
+
+
+def expand(store: Store, obj: Json, steps: Sequence[str]) -> None:
+    """Expands one path in an object, in place."""
+    _walk(store, obj, obj, [], list(steps))
+
+
+def _walk(store: Store, owner: Json, node: Any, trail: list[str], steps: list[str]) -> None:
+    if isinstance(node, list):
+        for element in node:
+            _walk(store, owner, element, trail, steps)
+        return
+    if not isinstance(node, dict) or not steps:
+        return
+    step, rest = steps[0], steps[1:]
+    path = ".".join([*trail, step])
+    if step not in node:
+        node[step] = _included(store, owner, step)
+        return
+    if path in _EXPANDABLE.get(owner["object"], {}):
+        target = _EXPANDABLE[owner["object"]][path]
+        node[step] = _resolve(store, target, node[step])
+        for inner in node[step] if isinstance(node[step], list) else [node[step]]:
+            if isinstance(inner, dict):
+                _walk(store, inner, inner, [], rest)
+        return
+    _walk(store, owner, node[step], [*trail, step], rest)
+
+
+def _resolve(store: Store, target: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_resolve(store, target, one) for one in value]
+    if not isinstance(value, str):
+        return value
+    kind = _BY_PREFIX[value.split("_")[0]] if target == _ANY else target
+    row = store.find(BY_OBJECT[kind], value)
+    return orjson.loads(row.body) if row else value
+
+
+def _included(store: Store, owner: Json, key: str) -> Any:
+    if (owner["object"], key) == ("price", "tiers"):
+        return store.fact(f"tiers/{owner['id']}")
+    name, column = _INCLUDABLE[owner["object"]][key]
+    page = store.page(RESOURCES[name], [Condition(f"{column} = ?", (owner["id"],))], NESTED_LIMIT)
+    url = f"/v1/{name}?{column}={owner['id']}"
+    if name == "refunds":
+        url = f"/v1/charges/{owner['id']}/refunds"
+    data = [orjson.loads(body) for body in page.bodies]
+    return {"object": "list", "data": data, "has_more": page.has_more, "url": url}

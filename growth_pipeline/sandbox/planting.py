@@ -1,0 +1,296 @@
+"""Discrepancies on purpose, each known to the minor unit.
+
+Two kinds: events that never reach the endpoint (so the books never hear of something), and rows
+that are changed by hand in the books afterwards (`tamper.py`). Each gives exactly one finding.
+Contract: metrics contract, "Revenue audit".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+from growth_pipeline.sandbox.company import Company
+from growth_pipeline.sandbox.journal import Json
+from growth_pipeline.sandbox.names import DAY, Names, add_months, month_start
+from growth_pipeline.sandbox.store import Store
+
+_SETTLED = "status = 'succeeded' and captured = 1 and amount_minor > 100"
+_UNTOUCHED = f"{_SETTLED} and refund_count = 0 and dispute_count = 0"
+_SPREAD = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One planted discrepancy and the finding it must give.
+
+    Units: minor units. `currency` is the booked one (Stripe's where no row is booked),
+    `impact_minor` the impact in it, `impacts_minor` in every currency: booked - Stripe.
+    """
+
+    code: str
+    severity: str
+    object: str
+    object_id: str
+    month: str
+    currency: str
+    impact_minor: int
+    impacts_minor: dict[str, int]
+    how: str
+
+
+@dataclass
+class Planting:
+    """Everything planted: the problems, the events that are lost, what is changed by hand."""
+
+    problems: list[Problem] = field(default_factory=list)
+    lost_events: list[str] = field(default_factory=list)
+    tampering: list[Json] = field(default_factory=list)
+
+    def to_dict(self) -> Json:
+        """As JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A class of discrepancy: which ledger rows can carry it, and how it is planted."""
+
+    code: str
+    severity: str
+    candidates: str
+    plant: Callable[[_Planter, Json], tuple[str, dict[str, int], str]]
+
+
+class _Planter:
+    """Chooses a different charge for each kind and records what is done to it."""
+
+    def __init__(self, store: Store, company: Company) -> None:
+        self.store = store
+        self.names = Names(company.seed, "planted")
+        self.planting = Planting()
+        self.used: set[str] = set()
+        self._seed = company.seed
+
+    def plant(self, kind: _Kind, months: Sequence[str]) -> None:
+        """Plants one problem in the first of the months that has a fitting charge."""
+        for month in months:
+            rows = [
+                row for row in self._candidates(kind, month) if row["charge_id"] not in self.used
+            ]
+            if rows:
+                row = random.Random(f"{self._seed}/{kind.code}").choice(rows)
+                self.used.add(row["charge_id"])
+                self._record(kind, month, row)
+                return
+
+    def _candidates(self, kind: _Kind, month: str) -> list[Json]:
+        # Clear of the month's edges, so that no zone and no delay moves it to another month.
+        start, end = month_start(month) + 2 * DAY, add_months(month_start(month), 1) - 3 * DAY
+        cursor = self.store.execute(
+            "select * from ledger where month = ? and created_at between ? and ?"  # noqa: S608 own text
+            f" and {kind.candidates} order by created_at, charge_id limit 500",
+            (month, start, end),
+        )
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _record(self, kind: _Kind, month: str, row: Json) -> None:
+        object_id, impacts, how = kind.plant(self, row)
+        currency = next(reversed(impacts)) if impacts else row["currency"]
+        problem = Problem(
+            code=kind.code,
+            severity=kind.severity,
+            object="charge",
+            object_id=object_id,
+            month=month,
+            currency=currency,
+            impact_minor=impacts.get(currency, 0),
+            impacts_minor={key: value for key, value in impacts.items() if value},
+            how=how,
+        )
+        self.planting.problems.append(problem)
+
+    def lose(self, event_ids: Sequence[str]) -> None:
+        """Events that never reach the endpoint."""
+        self.planting.lost_events += event_ids
+
+    def change(self, row: Json, **values: Any) -> None:
+        """Another value in the booked row of a charge."""
+        self.planting.tampering.append(
+            {"action": "update", "charge_id": row["charge_id"], "set": values}
+        )
+
+    def snapshots(self, object_id: str) -> list[tuple[str, str, Json]]:
+        """Id, type and object of each event about an object."""
+        return [
+            (event.id, event.type, orjson.loads(event.body)["data"]["object"])
+            for event in self.store.events_of(object_id)
+        ]
+
+
+_Planted = tuple[str, dict[str, int], str]
+
+
+def _missing_in_db(planter: _Planter, row: Json) -> _Planted:
+    ids = [row["charge_id"], row["payment_intent_id"]]
+    joins = planter.store.execute(
+        "select id from invoice_payments where invoice = ?", (row["invoice_id"],)
+    )
+    ids += [join for (join,) in joins.fetchall()]
+    lost = [event.id for one in ids for event in planter.store.events_of(one)]
+    lost += [
+        event_id
+        for event_id, _, invoice in planter.snapshots(row["invoice_id"])
+        if invoice["status"] == "paid"
+    ]
+    planter.lose(lost)
+    return (
+        row["charge_id"],
+        {row["currency"]: -row["amount_minor"]},
+        "every event of the charge, of its payment intent and of the paid invoice is lost",
+    )
+
+
+def _missing_in_stripe(planter: _Planter, row: Json) -> _Planted:
+    charge_id = planter.names.new("ch")
+    values = {
+        "charge_id": charge_id,
+        "payment_intent_id": None,
+        "invoice_id": None,
+        "created_at": row["created_at"] + 60,
+    }
+    planter.planting.tampering.append(
+        {"action": "copy", "charge_id": row["charge_id"], "set": values}
+    )
+    how = "a row with an id that Stripe never gave is written by hand"
+    return charge_id, {row["currency"]: row["amount_minor"]}, how
+
+
+def _duplicate_row(planter: _Planter, row: Json) -> _Planted:
+    planter.planting.tampering.append({"action": "copy", "charge_id": row["charge_id"], "set": {}})
+    how = "the charge's row is written a second time by hand"
+    return row["charge_id"], {row["currency"]: row["amount_minor"]}, how
+
+
+def _status_mismatch(planter: _Planter, row: Json) -> _Planted:
+    planter.change(row, status="succeeded", captured=True)
+    how = "a failed charge is booked as succeeded by hand"
+    return row["charge_id"], {row["currency"]: row["amount_minor"]}, how
+
+
+def _currency_mismatch(planter: _Planter, row: Json) -> _Planted:
+    planter.change(row, currency="usd")
+    impacts = {row["currency"]: -row["amount_minor"], "usd": row["amount_minor"]}
+    return row["charge_id"], impacts, f"{row['currency']} is booked as usd by hand"
+
+
+def _amount_mismatch(planter: _Planter, row: Json) -> _Planted:
+    planter.change(row, amount_minor=row["amount_minor"] * 100)
+    how = "the amount is booked a hundredfold by hand"
+    return row["charge_id"], {row["currency"]: row["amount_minor"] * 99}, how
+
+
+def _amount_rounding(planter: _Planter, row: Json) -> _Planted:
+    planter.change(row, amount_minor=row["amount_minor"] - 1)
+    how = "the amount is booked one minor unit short by hand"
+    return row["charge_id"], {row["currency"]: -1}, how
+
+
+def _refund_missing(planter: _Planter, row: Json) -> _Planted:
+    (refund_id,) = planter.store.execute(
+        "select id from refunds where charge = ?", (row["charge_id"],)
+    ).fetchone()
+    lost = [event.id for event in planter.store.events_of(refund_id)]
+    lost += [
+        event_id
+        for event_id, _, charge in planter.snapshots(row["charge_id"])
+        if charge["amount_refunded"]
+    ]
+    planter.lose(lost)
+    how = "every event that tells of the refund is lost"
+    return row["charge_id"], {row["currency"]: row["refunded_minor"]}, how
+
+
+def _refund_excess(planter: _Planter, row: Json) -> _Planted:
+    excess = row["amount_minor"] // 4
+    planter.change(row, refunded_minor=excess)
+    how = "a refund that never was is booked by hand"
+    return row["charge_id"], {row["currency"]: -excess}, how
+
+
+def _dispute_missing(planter: _Planter, row: Json) -> _Planted:
+    (dispute_id,) = planter.store.execute(
+        "select id from disputes where charge = ?", (row["charge_id"],)
+    ).fetchone()
+    lost = [event.id for event in planter.store.events_of(dispute_id)]
+    lost += [
+        event_id
+        for event_id, _, charge in planter.snapshots(row["charge_id"])
+        if charge["disputed"]
+    ]
+    planter.lose(lost)
+    how = "every event that tells of the dispute is lost"
+    return row["charge_id"], {row["currency"]: row["disputed_minor"]}, how
+
+
+def _orphan_row(planter: _Planter, row: Json) -> _Planted:
+    planter.change(row, customer_id=planter.names.new("cus"))
+    how = "the row's customer is changed by hand to one that exists nowhere"
+    return row["charge_id"], {row["currency"]: 0}, how
+
+
+_KINDS = (
+    # The rare ones first: they have the fewest charges to choose from.
+    _Kind(
+        "dispute_missing",
+        "HIGH",
+        f"{_SETTLED} and disputed_minor > 0 and dispute_count = 1 and refund_count = 0",
+        _dispute_missing,
+    ),
+    _Kind(
+        "refund_missing",
+        "HIGH",
+        f"{_SETTLED} and refunded_minor > 0 and refund_count = 1 and dispute_count = 0",
+        _refund_missing,
+    ),
+    _Kind("status_mismatch", "HIGH", "status = 'failed'", _status_mismatch),
+    _Kind("currency_mismatch", "HIGH", f"{_UNTOUCHED} and currency <> 'usd'", _currency_mismatch),
+    _Kind(
+        "missing_in_db",
+        "HIGH",
+        f"{_UNTOUCHED} and attempt_count = 1 and invoice_id is not null",
+        _missing_in_db,
+    ),
+    _Kind("missing_in_stripe", "HIGH", _UNTOUCHED, _missing_in_stripe),
+    _Kind("duplicate_row", "HIGH", _UNTOUCHED, _duplicate_row),
+    _Kind("amount_mismatch", "HIGH", _UNTOUCHED, _amount_mismatch),
+    _Kind("amount_rounding", "MEDIUM", _UNTOUCHED, _amount_rounding),
+    _Kind("refund_excess", "HIGH", _UNTOUCHED, _refund_excess),
+    _Kind("orphan_row", "MEDIUM", _UNTOUCHED, _orphan_row),
+)
+CODES = tuple(kind.code for kind in _KINDS)
+
+
+def plant(store: Store, company: Company, months: Sequence[str] | None = None) -> Json:
+    """Plants one problem of each kind, once; what was planted, as JSON.
+
+    `months`: where (default: the three newest closed months in turn, older ones where those have
+    no fitting charge). Later calls return what the first one planted.
+    """
+    planted: Json | None = store.fact("planting")
+    if planted is not None:
+        return planted
+    newest_first = list(reversed(months or company.closed_months))
+    planter = _Planter(store, company)
+    for number, kind in enumerate(_KINDS):
+        turn = number % min(_SPREAD, len(newest_first)) if newest_first else 0
+        planter.plant(kind, [*newest_first[turn:], *newest_first[:turn]])
+    store.lose(planter.planting.lost_events)
+    planted = planter.planting.to_dict()
+    store.set_fact("planting", planted)
+    return planted

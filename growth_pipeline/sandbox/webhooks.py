@@ -1,0 +1,230 @@
+"""Sending events to a webhook endpoint as Stripe does: signed, at least once, in no sure order.
+
+The signature is made here by hand, so that the product's verification is judged by other code.
+Source: Stripe documentation, "Verify webhook signatures manually".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import hmac
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import httpx
+
+from growth_pipeline.sandbox.journal import Event, Json
+
+_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
+
+
+def signature_header(body: bytes, secret: str, at: int) -> str:
+    """The `Stripe-Signature` header of a body sent at a second."""
+    signed = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={signed}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to send where, and how badly.
+
+    `duplicate_share`, `late_share`, `drop_share`: parts of the events (0 to 1) that come twice,
+    come after all others, or never come. `shuffle_seconds`: how far (in the events' own time) an
+    event may be overtaken. `drop`: event ids that never come. `attempts`: tries per event.
+    """
+
+    url: str
+    secret: str
+    concurrency: int = 16
+    duplicate_share: float = 0.0
+    late_share: float = 0.0
+    drop_share: float = 0.0
+    shuffle_seconds: float = 0.0
+    drop: frozenset[str] = frozenset()
+    types: frozenset[str] | None = None
+    created_gte: int = 0
+    limit: int | None = None
+    seed: int = 1
+    attempts: int = 5
+    timeout_seconds: float = 10.0
+
+
+@dataclass
+class Progress:
+    """How far a delivery is. `total` counts events, not attempts; `done` when nothing is left."""
+
+    total: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+    dropped: int = 0
+    attempts: int = 0
+    duplicates: int = 0
+    done: bool = False
+    seconds: float = 0.0
+    last_error: str | None = None
+
+
+def arrange(events: Iterable[Event], order: Order) -> Iterator[tuple[Event, bool]]:
+    """The events in the order they are sent, each with whether it is sent for the first time.
+
+    Bounded memory: only events within `shuffle_seconds`, and late ones, are held.
+    """
+    rng = random.Random(order.seed)
+    held: list[tuple[float, int, Event, bool]] = []
+    late: list[Event] = []
+    for number, event in enumerate(events):
+        if rng.random() < order.late_share:
+            late.append(event)
+            continue
+        delay = rng.random() * order.shuffle_seconds
+        heapq.heappush(held, (event.created + delay, 2 * number, event, True))
+        if rng.random() < order.duplicate_share:
+            again = event.created + delay + rng.random() * order.shuffle_seconds
+            heapq.heappush(held, (again, 2 * number + 1, event, False))
+        while held and held[0][0] <= event.created:
+            yield heapq.heappop(held)[2:]
+    while held:
+        yield heapq.heappop(held)[2:]
+    for event in late:
+        yield event, True
+
+
+def chosen(events: Iterable[Event], order: Order) -> Iterator[tuple[Event, bool]]:
+    """The events an order asks for, each with whether it is to be sent (not dropped)."""
+    rng = random.Random(f"drop/{order.seed}")
+    count = 0
+    for event in events:
+        wanted = order.types is None or event.type in order.types
+        if not wanted or event.created < order.created_gte:
+            continue
+        if order.limit is not None and count >= order.limit:
+            return
+        count += 1
+        yield event, event.id not in order.drop and rng.random() >= order.drop_share
+
+
+class Delivery:
+    """One delivery of many events, in a thread of its own so that the server stays quick."""
+
+    def __init__(
+        self,
+        order: Order,
+        events: Callable[[], Iterable[Event]],
+        *,
+        on_acknowledged: Callable[[str], None],
+    ) -> None:
+        self.order = order
+        self.progress = Progress()
+        self._events = events
+        self._acknowledged = on_acknowledged
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    def start(self) -> None:
+        """Begins to send."""
+        for _, is_sent in chosen(self._events(), self.order):
+            self.progress.total += is_sent
+            self.progress.dropped += not is_sent
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sends nothing more, and waits for what is under way."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        asyncio.run(self._send_all())
+        self.progress.seconds = time.monotonic() - began
+        self.progress.done = True
+
+    async def _send_all(self) -> None:
+        sent = (event for event, is_sent in chosen(self._events(), self.order) if is_sent)
+        queue = arrange(sent, self.order)
+        # The client's own transport: one webhook needs no cookies, redirects or environment.
+        limits = httpx.Limits(max_connections=self.order.concurrency)
+        async with httpx.AsyncHTTPTransport(limits=limits) as transport:
+            senders = [self._sender(transport, queue) for _ in range(self.order.concurrency)]
+            await asyncio.gather(*senders)
+
+    async def _sender(
+        self, transport: httpx.AsyncHTTPTransport, queue: Iterator[tuple[Event, bool]]
+    ) -> None:
+        for event, is_first in queue:
+            if self._stopped.is_set():
+                return
+            is_done = await self._send(transport, event)
+            if is_first:
+                self.progress.acknowledged += is_done
+                self.progress.failed += not is_done
+            else:
+                self.progress.duplicates += 1
+            if is_done:
+                self._acknowledged(event.id)
+
+    async def _send(self, transport: httpx.AsyncHTTPTransport, event: Event) -> bool:
+        for attempt in range(self.order.attempts):
+            if attempt:
+                await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS)) - 1])
+            if self._stopped.is_set():
+                return False
+            if await self._attempt(transport, event):
+                return True
+        return False
+
+    async def _attempt(self, transport: httpx.AsyncHTTPTransport, event: Event) -> bool:
+        """One attempt; every attempt is signed anew. A redirect counts as a failure."""
+        self.progress.attempts += 1
+        seconds = self.order.timeout_seconds
+        request = httpx.Request(
+            "POST",
+            self.order.url,
+            content=event.body,
+            headers={
+                "Content-Type": "application/json; charset=utf-8",
+                "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+                "Stripe-Signature": signature_header(
+                    event.body, self.order.secret, int(time.time())
+                ),
+            },
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)},
+        )
+        try:
+            response = await transport.handle_async_request(request)
+            await response.aread()
+        except httpx.TransportError as error:
+            self.progress.last_error = f"{event.id}: {type(error).__name__}"
+            return False
+        if response.is_success:
+            return True
+        self.progress.last_error = f"{event.id}: HTTP {response.status_code}"
+        return False
+
+
+@dataclass
+class Deliveries:
+    """Deliveries of this server by their ids."""
+
+    by_id: dict[str, Delivery] = field(default_factory=dict)
+
+    def start(self, delivery: Delivery) -> str:
+        """Starts a delivery; its id."""
+        delivery_id = f"del_{len(self.by_id) + 1}"
+        self.by_id[delivery_id] = delivery
+        delivery.start()
+        return delivery_id
+
+    def describe(self, delivery_id: str) -> Json | None:
+        """A delivery's progress; None for an unknown id."""
+        delivery = self.by_id.get(delivery_id)
+        return None if delivery is None else vars(delivery.progress).copy()
+
+    def stop(self) -> None:
+        """Ends all that run."""
+        for delivery in self.by_id.values():
+            delivery.stop()

@@ -1,0 +1,124 @@
+"""Which months are audited at which midnight, and what happens about a midnight that was missed."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from growth_pipeline.audit.schedules import daily_audit_schedule, due_months
+from growth_pipeline.audit.sensors import (
+    FINDINGS,
+    FIRST_EXTRACT,
+    missing_audits,
+    missing_audits_sensor,
+)
+from growth_pipeline.core.periods import Month
+
+
+def requested_at(moment: datetime) -> dict[str, str]:
+    """Months by run key that the schedule asks for at a midnight."""
+    context = dg.build_schedule_context(scheduled_execution_time=moment)
+    return {request.run_key: request.partition_key for request in daily_audit_schedule(context)}
+
+
+@pytest.mark.parametrize(
+    ("midnight", "months"),
+    [
+        (datetime(2026, 3, 1, tzinfo=UTC), ["2026-02"]),
+        (datetime(2026, 1, 1, tzinfo=UTC), ["2025-12"]),
+        (datetime(2024, 3, 1, tzinfo=UTC), ["2024-02"]),
+        (datetime(2026, 3, 2, tzinfo=UTC), ["2026-03", "2026-02"]),
+        (datetime(2026, 1, 5, tzinfo=UTC), ["2026-01", "2025-12"]),
+        (datetime(2026, 3, 6, tzinfo=UTC), ["2026-03"]),
+        (datetime(2026, 3, 31, tzinfo=UTC), ["2026-03"]),
+    ],
+)
+def test_midnight_audits_the_running_month_and_at_first_the_one_before(midnight, months):
+    assert list(requested_at(midnight).values()) == months
+
+
+def test_the_same_midnight_asks_for_the_same_runs():
+    midnight = datetime(2026, 3, 2, tzinfo=UTC)
+    assert list(requested_at(midnight)) == ["daily:2026-03-02:2026-03", "daily:2026-03-02:2026-02"]
+
+
+def test_without_days_for_the_previous_month_it_is_audited_once_when_it_ends():
+    assert due_months(date(2026, 3, 1), previous_month_days=0) == [Month(2026, 2)]
+    assert due_months(date(2026, 3, 2), previous_month_days=0) == [Month(2026, 3)]
+
+
+def test_each_month_is_audited_on_each_of_its_days_and_five_more():
+    days = [date(2024, 1, 1) + timedelta(days=number) for number in range(800)]
+    audited: dict[Month, int] = {}
+    for day in days:
+        for month in due_months(day, previous_month_days=5):
+            audited[month] = audited.get(month, 0) + 1
+    # Midnights in (start, end] are as many as the month has days; four more follow on days 2 to 5.
+    assert audited[Month(2024, 2)] == 29 + 4
+    assert audited[Month(2025, 2)] == 28 + 4
+    assert audited[Month(2025, 12)] == 31 + 4
+
+
+def never(month: Month, moment: datetime) -> bool:
+    return False
+
+
+def test_a_missed_midnight_is_asked_for_again():
+    now = datetime(2026, 3, 20, 12, tzinfo=UTC)
+    assert missing_audits(now, previous_month_days=5, audited_since=never) == [
+        (date(2026, 3, 19), Month(2026, 3))
+    ]
+
+
+def test_an_audit_since_that_midnight_covers_it():
+    now = datetime(2026, 3, 20, 12, tzinfo=UTC)
+    asked = []
+
+    def audited_since(month: Month, moment: datetime) -> bool:
+        asked.append((month.key, moment))
+        return True
+
+    assert missing_audits(now, previous_month_days=5, audited_since=audited_since) == []
+    assert asked == [("2026-03", datetime(2026, 3, 19, tzinfo=UTC))]
+
+
+def test_right_after_midnight_the_schedule_is_given_its_turn():
+    just_after = datetime(2026, 3, 1, 0, 10, tzinfo=UTC)
+    assert missing_audits(just_after, previous_month_days=5, audited_since=never) == [
+        (date(2026, 2, 27), Month(2026, 2))
+    ]
+
+
+def test_on_the_sixth_the_previous_months_last_turn_is_still_made_up_for():
+    sixth = datetime(2026, 3, 6, 12, tzinfo=UTC)
+    assert missing_audits(sixth, previous_month_days=5, audited_since=never) == [
+        (date(2026, 3, 5), Month(2026, 3)),
+        (date(2026, 3, 5), Month(2026, 2)),
+    ]
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+def tick(instance):
+    return missing_audits_sensor(dg.build_sensor_context(instance=instance))
+
+
+def test_before_anything_was_extracted_nothing_is_missing(instance):
+    assert isinstance(tick(instance), dg.SkipReason)
+
+
+def test_the_sensor_asks_for_a_missing_audit_once_a_day_and_not_for_one_that_is_there(instance):
+    instance.report_runless_asset_event(dg.AssetMaterialization(FIRST_EXTRACT, partition="2025-01"))
+    requests = tick(instance).run_requests
+    assert requests
+    assert len(requests) <= 5
+    assert [one.run_key for one in requests] == [one.run_key for one in tick(instance).run_requests]
+    for request in requests:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(FINDINGS, partition=request.partition_key)
+        )
+    assert tick(instance).run_requests == []

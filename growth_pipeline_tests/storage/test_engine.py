@@ -1,0 +1,148 @@
+"""The engine: files and frames as tables, bound values, bounds, no network."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from growth_pipeline.core.errors import GrowthError
+from growth_pipeline.storage.engine import Engine
+from growth_pipeline.storage.lake import Lake, LakeUnreadableError
+
+NOON = datetime(2025, 10, 31, 12, 0, tzinfo=UTC)
+PARTITION = {"account": "acct_1", "mode": "test", "month": "2025-10"}
+
+
+def payments() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "id": ["a", "b", "c"],
+            "account": ["x", "y", "x"],
+            "amount": [2**62, 2**62 - 1, None],
+            "at": [NOON] * 3,
+        }
+    )
+
+
+def test_files_frames_and_arrow_tables_are_joined_with_bound_values(engine, lake):
+    manifest = lake.write_partition("d", PARTITION, [payments()], {})
+    names = pl.DataFrame({"id": ["a", "b"], "name": ["Ann", "Bob'; --"]})
+    limits = pa.table({"least": [1]})
+
+    found = engine.query(
+        "select p.account, n.name, p.amount, p.at from p join n using (id), l"
+        " where p.amount >= l.least and n.name = $name order by all",
+        {"p": [manifest.path], "n": names, "l": limits},
+        {"name": "Bob'; --"},
+    )
+
+    assert found.rows() == [("y", "Bob'; --", 2**62 - 1, NOON)]
+    assert found.schema["at"] == pl.Datetime("us", "UTC")
+
+
+def test_folder_names_never_become_columns(engine, lake):
+    manifest = lake.write_partition("d", PARTITION, [payments()], {})
+
+    found = engine.query("select distinct account from d order by 1", {"d": [manifest.path]})
+
+    assert found["account"].to_list() == ["x", "y"]  # the file's column, not the folder's acct_1
+
+
+def test_several_files_are_one_table(engine, lake):
+    paths = [
+        lake.write_partition("d", PARTITION | {"month": month}, [payments()], {}).path
+        for month in ("2025-10", "2025-11")
+    ]
+
+    assert engine.query("select count(*) as n from d", {"d": paths}).rows() == [(6,)]
+
+
+def test_sums_of_whole_numbers_stay_whole_numbers(engine):
+    found = engine.query("select sum(amount) as s, avg(1) as a from p", {"p": payments()})
+
+    assert found.rows() == [(2**63 - 1, 1.0)]
+    assert found.schema["s"] == pl.Int64
+
+
+def test_a_sum_beyond_64_bits_is_an_error_not_a_wrong_number(engine):
+    frame = pl.DataFrame({"amount": [2**62, 2**62]})
+
+    with pytest.raises(GrowthError, match="more than 64 bits"):
+        engine.query("select sum(amount) as s from p", {"p": frame})
+
+
+def test_a_result_without_rows_keeps_its_columns(engine):
+    found = engine.query(
+        "select id, sum(amount) as s from p where false group by id", {"p": payments()}
+    )
+
+    assert found.schema == {"id": pl.String, "s": pl.Int64}
+
+
+def test_a_cut_or_missing_file_is_unreadable_and_never_empty(engine, tmp_path):
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and then nothing")
+    (tmp_path / "empty.parquet").write_bytes(b"")
+
+    for name in ("cut", "empty", "missing"):
+        with pytest.raises(LakeUnreadableError):
+            engine.query("select * from d", {"d": [str(tmp_path / f"{name}.parquet")]})
+
+
+def test_a_table_without_files_must_be_said_to_be_empty(engine):
+    with pytest.raises(GrowthError, match="table d has no files"):
+        engine.query("select * from d", {"d": []})
+
+
+def test_a_wrong_query_says_what_is_wrong(engine):
+    with pytest.raises(GrowthError, match="nonsense"):
+        engine.query("select nonsense from p", {"p": payments()})
+
+
+def test_a_variable_of_the_caller_is_no_table(engine):
+    secret = payments()
+
+    with pytest.raises(GrowthError, match="secret"):
+        engine.query("select * from secret", {})
+
+    assert secret.height == 3
+
+
+def test_nothing_is_installed_or_loaded_from_outside(engine):
+    settings = engine.query(
+        "select name, value from duckdb_settings() where name like 'auto%extensions' order by 1", {}
+    )
+    assert settings.rows() == [
+        ("autoinstall_known_extensions", "false"),
+        ("autoload_known_extensions", "false"),
+    ]
+    with pytest.raises(GrowthError):
+        engine.query("select * from read_parquet('https://127.0.0.1:1/x.parquet')", {})
+
+
+def test_what_does_not_fit_in_memory_spills_into_the_given_folder(tmp_path):
+    spill = tmp_path / "spill"
+    query = "select count(*) as n, max(r) as m from (select i, row_number() over (order by hash(i)) as r from range($n) t(i))"
+    small = Engine(memory_limit="60MB", threads=2, temp_dir=spill)
+
+    assert small.query(query, {}, {"n": 4_000_000}).rows() == [(4_000_000, 4_000_000)]
+    assert spill.is_dir()
+
+
+def test_too_little_memory_and_disk_names_the_setting(tmp_path):
+    tiny = Engine(memory_limit="1MB", threads=1, temp_dir=tmp_path / "spill")
+
+    with pytest.raises(GrowthError, match="needs more than 1MB") as caught:
+        tiny.query("select list(i) as l from range(3000000) t(i)", {})
+
+    assert "GROWTH_ENGINE__MEMORY_LIMIT" in caught.value.remedy
+
+
+def test_files_of_an_object_store_are_read_through_fsspec(engine):
+    lake = Lake(f"memory://engine-{uuid.uuid4().hex}")
+    manifest = lake.write_partition("d", PARTITION, [payments()], {})
+
+    assert engine.query("select count(*) as n from d", {"d": [manifest.path]}).rows() == [(3,)]

@@ -1,0 +1,193 @@
+"""The one list that Dagster loads: it loads anywhere, it is complete, and it stays light."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import dagster as dg
+import pytest
+
+from growth_pipeline.definitions import build_defs, defs, launch
+from growth_pipeline.core.errors import ConfigurationError, UsageError
+
+EMPTY_ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+HEAVY = (
+    *("polars", "pandas", "pyarrow", "numpy", "duckdb", "altair", "vl_convert", "psycopg"),
+    *("httpx", "stripe", "slack_sdk", "githubkit", "fsspec", "sqlalchemy", "fastapi", "anthropic"),
+)
+GROUPS = {
+    "billing": [
+        *("billing/balance_transactions_extract", "billing/charges_extract"),
+        *("billing/customers_extract", "billing/disputes_extract", "billing/inbox"),
+        *("billing/invoices_extract", "billing/mirror", "billing/payment_intents_extract"),
+        *("billing/payments", "billing/refunds_extract", "billing/subscriptions_extract"),
+    ],
+    "audit": ["audit/findings", "audit/report"],
+    "alerts": ["alerts/outbox"],
+}
+CHECKS = {
+    "audit/findings": [
+        *("amounts_agree", "booked_payments_exist_in_stripe", "currencies_agree"),
+        *("disputes_agree", "fees_and_net_agree", "months_agree", "payments_are_booked_once"),
+        *("references_exist", "refunds_agree", "rows_are_of_this_account"),
+        *("settled_payments_are_booked", "sources_are_complete", "statuses_agree"),
+        *("totals_are_explained", "verdict"),
+    ],
+    "billing/mirror": ["no_events_are_quarantined"],
+    "billing/payments": ["currencies_are_known", "mirror_books_each_charge_once"],
+}
+
+
+def run_python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**EMPTY_ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_the_definitions_load_with_an_empty_environment_and_no_database(tmp_path):
+    program = (
+        "import dagster as dg, growth_pipeline.definitions as d; dg.Definitions.validate_loadable(d.defs)"
+    )
+    done = run_python(program, PWD=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_loading_brings_nothing_heavy():
+    program = f"import sys, growth_pipeline.definitions; print([m for m in {HEAVY} if m in sys.modules])"
+    assert run_python(program).stdout.strip() == "[]"
+
+
+def test_loading_costs_less_than_twice_what_dagster_alone_costs():
+    def seconds(program: str) -> float:
+        started = time.perf_counter()
+        assert run_python(program).returncode == 0
+        return time.perf_counter() - started
+
+    pairs = [
+        (seconds("import dagster"), seconds("import growth_pipeline.definitions"))
+        for _ in range(3)
+    ]
+    ratio = min(ours for _, ours in pairs) / min(bare for bare, _ in pairs)
+    print(f"loading the definitions costs {ratio:.2f} x import dagster")
+    assert ratio < 2
+
+
+def test_keys_and_groups_are_the_slices(specs):
+    groups: dict[str, list[str]] = {}
+    for key, spec in sorted(specs.items()):
+        groups.setdefault(spec.group_name, []).append(key)
+    assert groups == {name: sorted(keys) for name, keys in GROUPS.items()}
+    assert all(key.startswith(f"{spec.group_name}/") for key, spec in specs.items())
+
+
+def test_checks_are_these():
+    found: dict[str, list[str]] = {}
+    for key in defs.get_repository_def().asset_graph.asset_check_keys:
+        found.setdefault(key.asset_key.to_user_string(), []).append(key.name)
+    assert {asset: sorted(names) for asset, names in found.items()} == CHECKS
+
+
+def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start():
+    repository = defs.get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"audit_job", "extract_job", "deliver_alerts_job"}
+    assert {one.name: one.default_status for one in repository.schedule_defs} == {
+        "daily_audit_schedule": dg.DefaultScheduleStatus.RUNNING
+    }
+    assert {one.name: one.default_status for one in repository.sensor_defs} == dict.fromkeys(
+        ("missing_audits_sensor", "checks_alert_sensor", "run_failure_alert_sensor"),
+        dg.DefaultSensorStatus.RUNNING,
+    )
+
+
+def test_every_job_ends_some_day():
+    for name in ("audit_job", "extract_job", "deliver_alerts_job"):
+        assert int(defs.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
+
+
+def test_every_asset_has_an_owner_a_kind_and_a_description_that_opens_with_its_grain(specs):
+    for key, spec in specs.items():
+        assert spec.owners == ["team:data-engineering"], key
+        assert spec.kinds, key
+        assert re.match(r"Grain: one \w+", spec.description), key
+
+
+def test_every_dependency_is_an_asset_that_exists(specs):
+    wanted = {dep.asset_key.to_user_string() for spec in specs.values() for dep in spec.deps}
+    assert wanted <= set(specs)
+    assert wanted  # a graph without edges would pass as well
+
+
+def test_every_monthly_asset_has_the_same_months():
+    graph = defs.get_repository_def().asset_graph
+    months = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()} - {None}
+    assert len(months) == 1
+
+
+def test_audits_take_one_month_a_run_and_extracts_many():
+    graph = defs.get_repository_def().asset_graph
+    policies = {
+        key.to_user_string(): graph.get(key).backfill_policy.max_partitions_per_run
+        for key in graph.get_all_asset_keys()
+        if graph.get(key).backfill_policy
+    }
+    assert policies["audit/findings"] == policies["audit/report"] == 1
+    assert policies["billing/payments"] is None
+    assert all(most is None for key, most in policies.items() if key.endswith("_extract"))
+
+
+def test_extracts_share_stripes_pool():
+    graph = defs.get_repository_def().asset_graph
+    for key in graph.get_all_asset_keys():
+        if key.to_user_string().endswith("_extract"):
+            assert graph.get(key).pools == {"stripe_api"}
+
+
+def test_a_resource_can_be_replaced():
+    @dg.asset
+    def probe(scope: dg.ResourceParam[object]) -> None:
+        assert scope == "another scope"
+
+    replaced = build_defs({"scope": "another scope"}).get_repository_def().get_top_level_resources()
+    assert dg.materialize([probe], resources={"scope": replaced["scope"]}).success
+
+
+# --- launch --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("months", "sentence"),
+    [
+        ({"partition_key": "2999-01"}, "2999-01 is not between"),
+        ({"partition_key": "1999-01"}, "1999-01 is not between"),
+        ({"partition_key": "October"}, "'October' is not a month"),
+        ({"partition_range": ("2025-03", "2999-01")}, "2999-01 is not between"),
+        ({"partition_range": ("2025-03", "2025-01")}, "2025-03 is after 2025-01"),
+    ],
+)
+def test_a_month_without_a_partition_is_refused_before_anything_starts(months, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        launch("audit_job", **months)
+
+
+def test_without_a_dagster_home_one_sentence_says_so(tmp_path):
+    program = (
+        "from growth_pipeline.definitions import launch\n"
+        "from growth_pipeline.core.errors import ConfigurationError\n"
+        "try: launch('extract_job', partition_key='2025-01')\n"
+        "except ConfigurationError as error: print(error)"
+    )
+    done = run_python(program, PWD=str(tmp_path))
+    assert done.stdout.strip().startswith("Dagster's home is not set up")

@@ -1,0 +1,166 @@
+"""Jobs launched from a terminal, recorded in Dagster's own Postgres storage as the UI shows them."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from growth_pipeline.alerts.sensors import checks_alert_sensor, run_failure_alert_sensor
+from growth_pipeline.core.errors import ConfigurationError, RemoteUnavailableError
+from growth_pipeline.core.ids import Scope
+from growth_pipeline.definitions import build_defs, launch
+from growth_pipeline.storage.postgres import dagster_url
+from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline_tests.fakes import stripe_list_server as fake_stripe
+
+ROOT = Path(__file__).parents[1]
+NOW = datetime(2025, 11, 15, tzinfo=UTC)
+EXTRACT = "billing/charges_extract"
+
+
+@pytest.fixture
+def dagster_home(tmp_path, empty_database_url, monkeypatch) -> Path:
+    """The project's own dagster.yaml, on a Postgres database of this test."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("GROWTH_DAGSTER_DATABASE_URL", dagster_url(empty_database_url))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+@pytest.fixture
+def stripe():
+    with fake_stripe.StripeListServer() as server:
+        yield server
+
+
+@pytest.fixture
+def resources(stripe, lake):
+    def open_reader(key=fake_stripe.KEY) -> StripeReader:
+        return StripeReader(
+            StripeAccess(
+                api_key=key,
+                api_base=stripe.url,
+                api_version=fake_stripe.VERSION,
+                account_id="acct_1",
+                livemode=False,
+                requests_per_second=5_000,
+                endpoint_requests_per_second=5_000,
+                timeout_seconds=5,
+                retry_seconds=0.2,
+            )
+        )
+
+    return {
+        "stripe": open_reader,
+        "lake": lake,
+        "clock": lambda: NOW,
+        "scope": Scope("acct_1", False),
+    }
+
+
+def test_a_launched_run_is_recorded_under_its_job_and_its_months_are_made(dagster_home, resources, capfd):
+    done = launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
+    assert done.success
+    assert done.metadata[EXTRACT]["dagster/row_count"] == 0
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(done.run_id)
+        assert run.job_name == "extract_job"
+        assert run.tags[".dagster/repository"] == "__repository__@growth_pipeline"
+        assert run.tags["dagster/partition"] == "2025-10"
+        key = dg.AssetKey.from_user_string(EXTRACT)
+        assert instance.get_materialized_partitions(key) == {"2025-10"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_range_is_one_run(dagster_home, resources):
+    done = launch(
+        "extract_job", partition_range=("2025-08", "2025-10"), resources=resources, assets=[EXTRACT]
+    )
+    with dg.DagsterInstance.get() as instance:
+        assert [run.run_id for run in instance.get_runs()] == [done.run_id]
+        key = dg.AssetKey.from_user_string(EXTRACT)
+        assert instance.get_materialized_partitions(key) == {"2025-08", "2025-09", "2025-10"}
+
+
+def test_a_person_is_told_what_a_run_does(dagster_home, resources):
+    said = []
+    launch(
+        "extract_job",
+        partition_key="2025-10",
+        resources=resources,
+        assets=[EXTRACT],
+        on_progress=said.append,
+    )
+    assert said == [EXTRACT, "charges 2025-10: 0 objects"]
+
+
+def test_the_whole_extract_job_makes_all_eight(dagster_home, resources):
+    done = launch("extract_job", partition_key="2025-10", resources=resources)
+    assert len(done.metadata) == 8
+
+
+def test_the_error_of_a_step_arrives_as_it_was_raised_and_the_run_is_recorded_as_failed(
+    dagster_home, resources
+):
+    resources["stripe"] = lambda: (_ for _ in ()).throw(ConfigurationError("no key", remedy="set it"))
+    with pytest.raises(ConfigurationError, match="^no key$") as caught:
+        launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
+    assert caught.value.remedy == "set it"
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_the_error_of_a_resource_arrives_as_it_was_raised(dagster_home, resources):
+    @dg.resource
+    def no_database(_):
+        raise ConfigurationError("no database", remedy="set one")
+
+    with pytest.raises(ConfigurationError, match="^no database$"):
+        launch("audit_job", partition_key="2025-10", resources={**resources, "database": no_database})
+
+
+def test_a_dagster_database_that_is_away_is_one_sentence(dagster_home, resources, monkeypatch):
+    monkeypatch.setenv(
+        "GROWTH_DAGSTER_DATABASE_URL", "postgresql+psycopg2://postgres:canary@127.0.0.1:1/none"
+    )
+    with pytest.raises(RemoteUnavailableError, match="Dagster's own database") as caught:
+        launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
+    assert "canary" not in str(caught.value)
+
+
+def evaluate(sensor_name, instance, cursor):
+    repository = build_defs().get_repository_def()
+    sensor = repository.get_sensor_def(sensor_name)
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, repository_def=repository, sensor_name=sensor_name
+    )
+    return sensor.evaluate_tick(context)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "fails"), [(run_failure_alert_sensor, True), (checks_alert_sensor, False)]
+)
+def test_the_sensors_see_runs_of_the_terminal(dagster_home, resources, database, sensor, fails):
+    with dg.DagsterInstance.get() as instance:
+        first = evaluate(sensor.name, instance, None)
+        if fails:
+            resources["stripe"] = lambda: (_ for _ in ()).throw(ConfigurationError("no key"))
+            with pytest.raises(ConfigurationError):
+                launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
+        else:
+            resources["database"] = database
+            launch("audit_job", partition_key="2025-10", resources=resources, assets=["billing/payments"])
+        (run,) = instance.get_runs(limit=1)
+        (request,) = evaluate(sensor.name, instance, first.cursor).run_requests
+        assert request.tags["growth/about_run"] == run.run_id
+
+
+def test_a_verbose_run_shows_dagsters_events(dagster_home, resources, capfd):
+    launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT], verbose=True)
+    assert re.search(r"RUN_SUCCESS", capfd.readouterr().err)
