@@ -98,9 +98,9 @@ def options(
 @app.command()
 def demo(
     *,
-    months: Annotated[int, typer.Option(min=1, max=60, help="Months of history.")] = 12,
-    customers: Annotated[int, typer.Option(min=1, help="Customers of the company.")] = 200,
-    seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 7,
+    months: Annotated[int, typer.Option(min=1, max=60, help="Months of history.")] = 13,
+    customers: Annotated[int, typer.Option(min=1, help="Customers of the company.")] = 80,
+    seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 1,
     port: Annotated[int, typer.Option(help="Port of the web app; 0: any.")] = 8600,
     dagster_port: Annotated[int, typer.Option(help="Port of Dagster's UI; 0: any.")] = 3000,
     reset: Annotated[bool, typer.Option("--reset", help="Forget the last demo first.")] = False,

@@ -38,7 +38,6 @@ from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Window
 from growth_pipeline.audit.sources import (
     ManifestReader,
     Problem,
-    Sources,
     read_sources,
     source_reasons,
 )

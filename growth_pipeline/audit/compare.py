@@ -355,7 +355,7 @@ def _refund_failed_booked(stripe: StripePayment, row: BookedRow, _: int) -> Deta
 
 
 def _dispute_missing(stripe: StripePayment, row: BookedRow, _: int) -> Details | None:
-    """Withdrawn and not booked; where funds also came back, it is the dispute's state that differs."""
+    """Withdrawn and not booked; where funds also came back, the dispute's state differs."""
     if not _comparable(stripe, row) or row.disputed_minor >= stripe.disputed_minor:
         return None
     if stripe.reinstated_minor:

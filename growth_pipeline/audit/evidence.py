@@ -135,9 +135,7 @@ def _is_outdated(payment: StripePayment | None, objects: Sequence[Key], trace: T
     return any(mirrored.get(name) not in (None, fact) for name, fact in facts.items())
 
 
-def payment_finding(
-    judged: Judged, objects: Sequence[Key], trace: Trace, frame: Frame
-) -> Finding:
+def payment_finding(judged: Judged, objects: Sequence[Key], trace: Trace, frame: Frame) -> Finding:
     """The finding of one judged payment."""
     pair, diagnosis = judged.pair, judged.diagnosis
     rows = [*pair.rows, *pair.leaked_rows]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-
 from growth_pipeline.audit.compare import (
     BookedRow,
     Diagnosis,
@@ -248,5 +247,3 @@ class Examination:
         row = kept_row(pair)
         if diagnosis.code == "period_cutoff" and row is not None:
             self._desk.ledger.of(row.currency).moved += abs(row.counted_minor)
-
-

@@ -68,7 +68,7 @@ CODES: dict[str, Code] = _codes(
         "source_incomplete",
         Severity.HIGH,
         "a source was not read to its end; there is no verdict on that part",
-        "Check the rights of the Stripe key and the network, extract the month again, then audit again.",
+        "Check the Stripe key's rights and the network, then extract and audit the month again.",
         bridged=False,
     ),
     Code(
@@ -93,7 +93,7 @@ CODES: dict[str, Code] = _codes(
         "missing_in_db",
         Severity.HIGH,
         "a settled payment has no row in the books",
-        "Send its event to the webhook endpoint again from the payment's page in the Stripe dashboard.",
+        "Open the payment in the Stripe dashboard and resend its event to the webhook endpoint.",
     ),
     Code(
         "duplicate_row",
@@ -105,7 +105,7 @@ CODES: dict[str, Code] = _codes(
         "status_mismatch",
         Severity.HIGH,
         "Stripe and the books disagree about whether the payment succeeded",
-        "Correct the row's status from Stripe; send the payment's newest event again.",
+        "Correct the row's status from Stripe; resend the payment's newest event.",
     ),
     Code(
         "uncaptured_booked",
@@ -123,7 +123,7 @@ CODES: dict[str, Code] = _codes(
         "amount_mismatch",
         Severity.HIGH,
         "the amounts differ by more than one minor unit",
-        "Correct the row's amount from Stripe, then the code that wrote it; the named factor hints at the bug.",
+        "Correct the row's amount from Stripe; the named factor hints at the bug that wrote it.",
     ),
     Code(
         "amount_rounding",
@@ -135,13 +135,13 @@ CODES: dict[str, Code] = _codes(
         "refund_missing",
         Severity.HIGH,
         "the books have less refunded than Stripe",
-        "Recompute the row's refunds from Stripe's refund objects; send the refund's event again.",
+        "Recompute the row's refunds from Stripe's refund objects; resend the refund's event.",
     ),
     Code(
         "refund_excess",
         Severity.HIGH,
         "the books have more refunded than Stripe",
-        "Recompute the row's refunds from Stripe's refund objects; a re-sent event may count twice.",
+        "Recompute the row's refunds from Stripe's refund objects; a resent event may count twice.",
     ),
     Code(
         "refund_failed_booked",
@@ -166,7 +166,7 @@ CODES: dict[str, Code] = _codes(
         "dispute_state",
         Severity.HIGH,
         "the books hold another amount of disputed funds than Stripe",
-        "Correct the row's disputed funds from Stripe; send the dispute's closing event again.",
+        "Correct the row's disputed funds from Stripe; resend the dispute's closing event.",
     ),
     Code(
         "fee_mismatch",
@@ -186,7 +186,7 @@ CODES: dict[str, Code] = _codes(
         "balance_unlinked",
         Severity.MEDIUM,
         "a balance transaction has no known source",
-        "Look the transaction up in the Stripe dashboard; its source was not extracted or is of a new type.",
+        "Look the transaction up in the Stripe dashboard; its source may be of a new type.",
         bridged=False,
     ),
     Code(
@@ -200,7 +200,7 @@ CODES: dict[str, Code] = _codes(
         "period_cutoff",
         Severity.LOW,
         "both sides agree in full, but book the payment in different months",
-        "None needed; the month's totals differ by this money and the neighbour month's the other way.",
+        "None needed: this month's total differs by it, and the other month's the other way.",
     ),
     Code(
         "bridge_nonzero",

@@ -299,7 +299,7 @@ class Matcher:
         )
 
     def references(self, references: Sequence[Reference]) -> pl.DataFrame:
-        """References as `charges_of` takes them: an invoice, where its version tells, by its intent."""
+        """References as `charges_of` takes them; an invoice becomes its intent where told."""
         invoices = self.invoices({one.invoice_id for one in references if one.invoice_id})
         named = {key: one["payment_intent"] for key, one in invoices.items()}
         whole = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from growth_pipeline.billing.columns import STRIPE_OBJECTS
+from growth_pipeline.billing.objects import STRIPE_OBJECTS
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month

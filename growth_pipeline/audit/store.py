@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -24,9 +25,6 @@ from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month, PeriodState
 from growth_pipeline.storage.postgres import Connection, Database, copy_out, lock_partition
 from growth_pipeline.storage.sql import load_sql
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _IDS_AT_ONCE = 10_000
 _FINDINGS_AT_ONCE = 5_000
@@ -54,8 +52,6 @@ class AuditStore:
 
         Grain: one row of billing.payments of the scope. Both are read in one transaction.
         """
-        import polars as pl
-
         parameters = {**scope._asdict(), "start": start, "end": end}
         with self._reading() as connection:
             frames = [
@@ -75,8 +71,6 @@ class AuditStore:
 
         Grain: one row of billing.payments, with its account and mode.
         """
-        import polars as pl
-
         given = {"charges": charges, "payment_intents": payment_intents, "invoices": invoices}
         names = list(given)
         columns = {name: sorted(set(ids)) for name, ids in given.items()}
@@ -101,9 +95,7 @@ class AuditStore:
         """Refunds and disputes that the mirror knows of these charges: object, id, charge."""
         return self._rows("mirrored_parts", {**scope._asdict(), "charges": list(charges)})
 
-    def events_of(
-        self, scope: Scope, objects: Iterable[tuple[str, str]]
-    ) -> list[dict[str, Any]]:
+    def events_of(self, scope: Scope, objects: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """The newest events, five at most, of each of these (object, id) pairs.
 
         Shapes: object, id, event_id, type, state, reason, created_at (ISO text).
@@ -135,7 +127,8 @@ class AuditStore:
                 return Published(is_newest=False, open_findings=0, closed_findings=0)
             for rows in _batches([_finding_row(one) for one in audit.findings], _FINDINGS_AT_ONCE):
                 connection.execute(
-                    load_sql("audit/upsert_findings"), {**seen, "findings": Jsonb(rows, dumps=_dump)}
+                    load_sql("audit/upsert_findings"),
+                    {**seen, "findings": Jsonb(rows, dumps=_dump)},
                 )
             closed = connection.execute(load_sql("audit/close_findings"), seen).rowcount
         return Published(True, open_findings=len(audit.findings), closed_findings=closed)
@@ -178,9 +171,7 @@ class AuditStore:
     def findings(self, scope: Scope, month: Month, *, with_closed: bool = False) -> list[Finding]:
         """Open findings of a month, the worst first; with those that closed themselves if asked."""
         parameters = {**_key(scope, month), "with_closed": with_closed}
-        return sort_findings(
-            _finding(row) for row in self._rows("findings_of_month", parameters)
-        )
+        return sort_findings(_finding(row) for row in self._rows("findings_of_month", parameters))
 
     # --- inside -----------------------------------------------------------------------------
 

@@ -16,7 +16,10 @@ from growth_pipeline.audit.findings import CODES, Finding
 
 @dataclass
 class Side:
-    """Settled payments of one side in one currency. Units: minor units; fees by settlement currency."""
+    """Settled payments of one side in one currency, in minor units.
+
+    Fees are those settled in this currency, whatever the payments' own.
+    """
 
     count: int = 0
     gross_minor: int = 0

@@ -51,7 +51,7 @@ class Records(Protocol):
 
 @dataclass
 class Case:
-    """One payment under examination: what the files say, what the books say, what else was found."""
+    """One payment under examination: what files and books say, and what else was found."""
 
     rows: list[BookedRow]
     extracted: Extracted | None = None
@@ -116,7 +116,7 @@ class Desk:
 def locate(
     desk: Desk, rows: Mapping[str, list[BookedRow]]
 ) -> tuple[list[Case], dict[str, list[BookedRow]]]:
-    """Cases of rows, by match id, that no charge of the month matches; and rows by charge found late.
+    """Cases of rows that no charge of the month matches, and rows by charge that was found late.
 
     Rows in their grace period, and rows of other months, are left alone. Money of payments that
     Stripe has in another month is cut-off: its findings belong to that month.
@@ -194,12 +194,11 @@ class _Search:
 
     def _follow(self, key: str, kind: str, answer: Mapping[str, Any]) -> None:
         """Judge the payment that Stripe answered with, or the charge that it names."""
-        payment = self._desk.fresh.of(kind, answer)
-        if isinstance(payment, str):
-            if self._desk.matcher.charges({payment}):
-                self.linked.setdefault(payment, []).extend(self.waiting.pop(key))
-                return
-            payment = self._desk.fresh.charge(payment, ())
+        named = self._desk.fresh.of(kind, answer)
+        if isinstance(named, str) and self._desk.matcher.charges({named}):
+            self.linked.setdefault(named, []).extend(self.waiting.pop(key))
+            return
+        payment = self._desk.fresh.charge(named, ()) if isinstance(named, str) else named
         if payment is not None and self._desk.window.holds(payment.created):
             payment = self._with_parts(payment)
         if payment is None:

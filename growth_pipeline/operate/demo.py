@@ -53,7 +53,9 @@ _RECORD = "demo.json"
 _STATUS = "demo-status.json"  # the landing page reads it
 _WORK = "work"
 _STEP_SECONDS = 600.0
-_RATE = "100000"  # requests a second: the sandbox is ours
+_SANDBOX = "growth_pipeline.sandbox"
+_API_KEY = "rk_test_sandbox"  # opens nothing but a server on this machine, made for this demo
+_RATE = "100000"  # requests a second: the sandbox has no limit
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,6 @@ class Record:
     customers: int
     seed: int
     as_of: str
-    api_key: str = field(repr=False)
     webhook_secret: str = field(repr=False)
     done: bool = False
 
@@ -190,22 +191,19 @@ class _Demo:
         ready_file = self._folder / "sandbox.json"
         ready_file.unlink(missing_ok=True)
         record = self._record
-        crew = Crew(self._supervisor, self._sandbox_variables(), self._folder)
+        crew = Crew(self._supervisor, inherited(), self._folder)
         company = ["--months", str(record.months), "--customers", str(record.customers)]
         company += ["--seed", str(record.seed), "--as-of", record.as_of]
-        more = ["--port", "0", "--requests-per-second", _RATE, "--ready-file", str(ready_file)]
-        crew.start("sandbox", "growth_pipeline.sandbox", "serve", *company, *more)
+        company += ["--data-dir", str(self._folder / "sandbox")]
+        more = ["--requests-per-second", "0", "--ready-file", str(ready_file)]
+        crew.start("sandbox", _SANDBOX, "serve", *company, *more)
         return ready_file
-
-    def _sandbox_variables(self) -> dict[str, str]:
-        """Its key goes by the environment: a command line is open to every user of the machine."""
-        return {**inherited(), "SANDBOX_API_KEY": self._record.api_key}
 
     def _connect_sandbox(self, ready_file: Path) -> Sandbox:
         self._supervisor.wait_until(
             ready_file.exists, what="the sandbox company", seconds=_STEP_SECONDS
         )
-        return Sandbox(json.loads(ready_file.read_text())["url"], self._record.api_key)
+        return Sandbox(json.loads(ready_file.read_bytes()))
 
     def _deliver(self, sandbox: Sandbox, web: Address, database_url: str) -> None:
         """Every event through the real webhook route, but for those planted to be lost.
@@ -235,15 +233,10 @@ class _Demo:
         _write(self._folder / _RECORD, json.dumps(asdict(self._record)))
 
     def _tamper(self, sandbox: Sandbox, database_url: str) -> None:
-        variables = self._sandbox_variables() | {"SANDBOX_DATABASE_URL": database_url}
+        variables = {**inherited(), "SANDBOX_DATABASE_URL": database_url}
         crew = Crew(self._supervisor, variables, self._folder)
         child = crew.start(
-            "sandbox-tamper",
-            "growth_pipeline.sandbox",
-            "tamper",
-            "--control",
-            sandbox.url,
-            may_end=True,
+            "sandbox-tamper", _SANDBOX, "tamper", "--control", sandbox.url, may_end=True
         )
         self._wait_for_end(child, what="the tampering")
 
@@ -260,7 +253,7 @@ class _Demo:
             "GROWTH_DATABASE_URL": server.url("growth"),
             "GROWTH_DAGSTER_DATABASE_URL": dagster_url(server.url(DAGSTER_DATABASE)),
             "GROWTH_HISTORY_START": sandbox.months[0],
-            "GROWTH_STRIPE__API_KEY": self._record.api_key,
+            "GROWTH_STRIPE__API_KEY": _API_KEY,
             "GROWTH_STRIPE__API_BASE": sandbox.url,
             "GROWTH_STRIPE__ACCOUNT_ID": sandbox.account_id,
             "GROWTH_STRIPE__WEBHOOK_SECRETS": self._record.webhook_secret,
@@ -333,16 +326,13 @@ class _Demo:
 class Sandbox:
     """The control side of the running sandbox server."""
 
-    def __init__(self, url: str, api_key: str) -> None:
-        self.url = url
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.url = str(facts["url"])
+        self.account_id = str(facts["account_id"])
+        self.months = [str(month) for month in facts["months"]]
         self._http = httpx.Client(
-            base_url=url,
-            headers={"X-Sandbox-Key": api_key, "Authorization": f"Bearer {api_key}"},
-            trust_env=False,
-            timeout=60,
+            base_url=self.url, headers={"X-Sandbox-Key": _API_KEY}, trust_env=False, timeout=60
         )
-        self.account_id = str(self._get("/v1/account")["id"])
-        self.months = [str(month) for month in self._get("/_sandbox/truth")["months"]]
 
     def plant(self) -> None:
         """Choose what will be wrong; the same for the same company."""
@@ -350,7 +340,7 @@ class Sandbox:
 
     def planted(self) -> list[dict[str, Any]]:
         """Every planted problem as the sandbox states it."""
-        return list(self._get("/_sandbox/truth")["planted"])
+        return list(self._get("/_sandbox/truth?month=none")["planted"])
 
     def start_delivery(self, url: str, secret: str) -> str:
         """Send all events as signed webhooks: some twice, many out of order. The delivery's id."""
@@ -429,7 +419,6 @@ def _choose_record(folder: Path, options: DemoOptions, say: Say) -> Record:
         customers=options.customers,
         seed=options.seed,
         as_of=now.isoformat().replace("+00:00", "Z"),
-        api_key=f"rk_test_{secrets.token_hex(16)}",
         webhook_secret=f"whsec_{secrets.token_hex(16)}",
     )
     _write(folder / _RECORD, json.dumps(asdict(record)))
