@@ -139,8 +139,8 @@ def private_uv() -> Path:
 def fetch_uv() -> str:
     """Install uv into a virtual environment under `.growth/tools`, whole or not at all."""
     try:
-        import ensurepip  # noqa: F401, PLC0415 - Debian splits it off into python3-venv
-        import venv  # noqa: F401, PLC0415
+        import ensurepip  # noqa: F401 - Debian splits it off into python3-venv
+        import venv  # noqa: F401
     except ImportError:
         raise Stop(VENV_REMEDIES) from None
     say("uv is not installed: fetching a private one into .growth/tools (once)")

@@ -44,6 +44,7 @@ app.add_typer(config_app, name="config")
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
 _CARD_PROBLEMS = 10
+_CARD_WIDTH = 120
 
 
 class ReportFormat(StrEnum):
@@ -200,19 +201,20 @@ def audit(
 
 @app.command()
 def serve(
-    only: Annotated[
-        list[str] | None, typer.Option(help="web, dagster, daemon; may be given again.")
-    ] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Dagster's UI and its daemon too.")
+    ] = False,
 ) -> None:
-    """Run the web app, Dagster's UI and its daemon until Ctrl-C."""
+    """Run the web app: webhook receiver and pages."""
     from growth_pipeline.operate import serve as operate
 
-    _supervised(lambda home, settings: operate.serve(home, settings, parts=only or [], say=say))
+    _supervised(lambda home, given: operate.serve(home, given, with_dagster=everything, say=say))
 
 
 @app.command()
 def dev() -> None:
-    """Like serve, reloading changed code."""
+    """Run all parts, reloading changed code."""
     from growth_pipeline.operate import serve as operate
 
     _supervised(lambda home, settings: operate.develop(home, settings, say=say))
@@ -358,7 +360,8 @@ def _show_card(card: Card) -> None:
     rows.add_row("Logs", escape(str(card.logs)))
     title = f"growth demo is up ({card.seconds:.0f} s)"
     end = "stop: Ctrl-C   again: growth demo   wipe: growth demo --reset"
-    console = Console(highlight=False)
+    width = None if sys.stdout.isatty() else _CARD_WIDTH
+    console = Console(highlight=False, width=width)
     console.print(Panel(rows, title=title, subtitle=end, expand=False))
 
 

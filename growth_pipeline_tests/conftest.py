@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from growth_pipeline.storage.engine import Engine
     from growth_pipeline.storage.lake import Lake
     from growth_pipeline.storage.postgres import Database
+    from growth_pipeline_tests.fakes.running_demo import RunningDemo
 
 _ACCEPTANCE = "acceptance_line"
+_LARGER_FOLDERS = {"acceptance", "browser", "integration"}
+_LARGER_FILES = {"test_cli.py", "test_processes.py", "test_run_py.py"}
 
 
 class PostgresServer(Protocol):
@@ -33,15 +36,29 @@ class PostgresServer(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the large sizes of acceptance tests")
+    parser.addoption(
+        "--unit", action="store_true", help="run only what needs no server and no browser"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--unit"):
+        larger = [item for item in items if _is_larger_than_unit(item)]
+        config.hook.pytest_deselected(items=larger)
+        items[:] = [item for item in items if item not in set(larger)]
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="large size: needs --full")
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+def _is_larger_than_unit(item: pytest.Item) -> bool:
+    """Whether a test needs a database, a demo, a browser, or starts programs."""
+    needs = set(getattr(item, "fixturenames", ())) & {"postgres_server", "demo"}
+    place = item.path.relative_to(Path(__file__).parent)
+    return bool(needs) or place.parts[0] in _LARGER_FOLDERS or place.name in _LARGER_FILES
 
 
 def pytest_report_header() -> str:
@@ -175,6 +192,25 @@ def database(database_url: str) -> Iterator[Database]:
 
     with Database(database_url, max_size=8) as opened:
         yield opened
+
+
+# --- a running demo ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """A small demo that is up, shared by all tests of a process; nothing of it is left at the end."""
+    from growth_pipeline_tests.fakes.running_demo import SMALL, start_demo, wait_for_card
+
+    folder = tmp_path_factory.mktemp("demo")
+    process = start_demo(folder, *SMALL)
+    try:
+        yield wait_for_card(folder, process)
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 # --- lake and engine -----------------------------------------------------------------------------

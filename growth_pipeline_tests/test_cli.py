@@ -114,11 +114,6 @@ def test_json_and_another_format_cannot_both_have_stdout(growth):
     assert_one_sentence(done, 2, "both want stdout", "--output")
 
 
-def test_an_unknown_part_to_serve_is_code_2(growth, database_url):
-    done = growth("serve", "--only", "pages", GROWTH_DATABASE_URL=database_url)
-    assert_one_sentence(done, 2, "there is no part 'pages'", "web, dagster, daemon")
-
-
 def test_the_version_is_printed(growth):
     from growth_pipeline import __version__
 
@@ -191,7 +186,9 @@ def test_a_database_without_rights_is_code_5_and_names_the_grant(growth, empty_d
         done = growth(
             "migrate", GROWTH_DATABASE_URL=poor, GROWTH_DAGSTER_DATABASE_URL=empty_database_url
         )
-        assert_one_sentence(done, 5, "permission denied for database", "GRANT the right on database")
+        assert_one_sentence(
+            done, 5, "permission denied for database", "GRANT the right on database"
+        )
         with psycopg.connect(empty_database_url) as connection:
             assert connection.execute("select to_regnamespace('billing')").fetchone() == (None,)
     finally:

@@ -124,7 +124,8 @@ def read_run(
         remedy=remedy,
         url=f"{dagster_url}/runs/{run_id}",
     )
-    return outcome, [_check_outcome(one) for one in read_evaluations(instance, run_id)]
+    evaluations = read_evaluations(instance, run_id)
+    return outcome, [_check_outcome(one, outcome.partition) for one in evaluations]
 
 
 def _name_of_work(run: dg.DagsterRun) -> str:
@@ -137,7 +138,9 @@ def _name_of_work(run: dg.DagsterRun) -> str:
 def _months_of_run(tags: Mapping[str, str]) -> str | None:
     first = tags.get("dagster/asset_partition_range_start")
     last = tags.get("dagster/asset_partition_range_end")
-    return f"{first} to {last}" if first and last else tags.get("dagster/partition")
+    if first and last and first != last:
+        return f"{first} to {last}"
+    return first or tags.get("dagster/partition")
 
 
 def read_evaluations(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
@@ -160,7 +163,7 @@ def _events(
         cursor = page.cursor
 
 
-def _check_outcome(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
+def _check_outcome(evaluation: dg.AssetCheckEvaluation, run_partition: str | None) -> CheckOutcome:
     facts = {name: value.value for name, value in evaluation.metadata.items()}
     level = _LEVELS.get(str(facts.get("severity")), _LEVEL_OF_SEVERITY[evaluation.severity])
     return CheckOutcome(
@@ -168,7 +171,7 @@ def _check_outcome(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
         check=evaluation.check_name,
         passed=evaluation.passed,
         level=level,
-        partition=evaluation.partition,
+        partition=evaluation.partition or run_partition,
         description=evaluation.description or "",
         remedy=str(facts.get("remedy") or ""),
     )

@@ -3,18 +3,31 @@
 Shells only: what is compared and what it means is decided in the slice's pure modules.
 """
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from growth_pipeline.audit.checks import AUDIT_CHECKS, check_results, findings_table
+from growth_pipeline.audit.resources import asking_stripe
 from growth_pipeline.billing.assets import PAYMENTS, extract_key
 from growth_pipeline.billing.objects import STRIPE_OBJECTS
 from growth_pipeline.billing.partitions import Made, asset, months_of
 from growth_pipeline.billing.resources import Clock, OpenReader, told_in_one_sentence
+from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.ids import Scope
 
+if TYPE_CHECKING:
+    from growth_pipeline.audit.audit import Audit
+    from growth_pipeline.audit.store import AuditStore
+    from growth_pipeline.storage.engine import Engine
+    from growth_pipeline.storage.lake import Lake
+else:  # Dagster resolves annotations at import; the real classes bring polars, psycopg and duckdb
+    AuditStore = Engine = Lake = object
+
 FINDINGS = dg.AssetKey(["audit", "findings"])
+TABLE_ROWS = 50
 
 
 @asset(
@@ -24,28 +37,92 @@ FINDINGS = dg.AssetKey(["audit", "findings"])
     "(audit.findings), with one audit row that holds verdict, totals and certificates.",
     kinds={"postgres", "duckdb"},
     monthly=True,
-    months_a_run=1,
     deps=[*(extract_key(resource) for resource in STRIPE_OBJECTS), PAYMENTS],
     checks=AUDIT_CHECKS,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=30),
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+    ),
     code_version="1",
 )
 def findings(
     context: dg.AssetExecutionContext,
+    *,
+    audit_store: dg.ResourceParam[AuditStore],
+    lake: dg.ResourceParam[Lake],
+    engine: dg.ResourceParam[Engine],
+    stripe: dg.ResourceParam[OpenReader],
+    scope: dg.ResourceParam[Scope],
+    audit_grace: dg.ResourceParam[timedelta],
+    clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one discrepancy of the month."""
-    return dg.MaterializeResult()
+    from growth_pipeline.audit.audit import run_audit  # noqa: PLC0415 - brings polars
+
+    (month,) = months_of(context)
+    started_at = clock()
+    with told_in_one_sentence(context), asking_stripe(stripe) as confirm:
+        audit = run_audit(
+            month,
+            scope=scope,
+            lake=lake,
+            store=audit_store,
+            engine=engine,
+            confirm=confirm,
+            as_of=started_at,
+            started_at=started_at,
+            now=started_at,
+            grace=audit_grace,
+            run_id=context.run_id,
+        )
+        audit = replace(audit, finished_at=clock())
+        audit_store.publish(audit)
+    context.log.info("audit %s: %s, %d findings", month, audit.verdict, len(audit.findings))
+    return dg.MaterializeResult(
+        metadata=describe_audit(audit),
+        check_results=check_results(audit.findings, audit.verdict, audit.money_difference),
+    )
+
+
+def describe_audit(audit: "Audit") -> dict[str, Any]:
+    """Metadata of one audit, for its materialisation. Money in minor units by currency."""
+    return {
+        "verdict": str(audit.verdict),
+        "dagster/row_count": len(audit.findings),
+        **{name.lower(): count for name, count in audit.severities.items()},
+        "counts": dg.MetadataValue.json(audit.counts),
+        "money_difference_minor": dg.MetadataValue.json(audit.money_difference),
+        "impact_minor_by_code": dg.MetadataValue.json(audit.impact_by_code),
+        "findings": findings_table(audit.findings, TABLE_ROWS),
+        "state": str(audit.state),
+        "as_of": dg.MetadataValue.timestamp(audit.as_of),
+        "audit_id": str(audit.audit_id),
+    }
 
 
 @asset(
     "audit",
     "report",
-    description="Grain: one report of one month's newest audit: Markdown, JSON and CSV in the lake.",
+    description="Grain: one report of the newest audit of the month, as Markdown, JSON and CSV in "
+    "the lake.",
     kinds={"markdown"},
     monthly=True,
-    months_a_run=1,
     deps=[FINDINGS],
     code_version="1",
 )
-def report(context: dg.AssetExecutionContext) -> Made:
-    """Grain: one report of one month's newest audit."""
+def report(
+    context: dg.AssetExecutionContext,
+    *,
+    audit_store: dg.ResourceParam[AuditStore],
+    lake: dg.ResourceParam[Lake],
+    scope: dg.ResourceParam[Scope],
+) -> Made:
+    """Grain: one report of the newest audit of the month."""
+    (month,) = months_of(context)
+    with told_in_one_sentence(context):
+        audit = audit_store.latest(scope, month)
+        if audit is None:
+            raise GrowthError(
+                f"{month} was not audited yet", remedy="materialise audit/findings of the month"
+            )
     return dg.MaterializeResult()

@@ -1,4 +1,4 @@
-"""The audit's classes of findings as asset checks: one check a group of classes, one result a month.
+"""The audit's classes of findings as asset checks: a check for each group, a result for each month.
 
 A failed check never stops a run: the report must exist exactly when the books are wrong.
 """
@@ -76,13 +76,18 @@ AUDIT_CHECKS = (
 )
 
 
-def check_results(findings: Sequence[Finding], verdict: Verdict) -> list[dg.AssetCheckResult]:
-    """One result a group and one for the verdict."""
+def check_results(
+    findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int]
+) -> list[dg.AssetCheckResult]:
+    """One result a group and one for the verdict.
+
+    `difference` is booked - Stripe of the month's totals by currency, minor units.
+    """
     results = [
         _group_result(name, [finding for finding in findings if finding.code in codes])
         for name, (_, codes) in GROUPS.items()
     ]
-    return [*results, _verdict_result(findings, verdict)]
+    return [*results, _verdict_result(findings, verdict, difference)]
 
 
 def sum_impacts(findings: Iterable[Finding]) -> dict[str, int]:
@@ -138,14 +143,20 @@ def _group_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult
     )
 
 
-def _verdict_result(findings: Sequence[Finding], verdict: Verdict) -> dg.AssetCheckResult:
+def _verdict_result(
+    findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int]
+) -> dg.AssetCheckResult:
     failed = verdict is Verdict.FAIL
     return dg.AssetCheckResult(
         check_name=VERDICT,
         passed=verdict is Verdict.PASS,
         severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
-        description=f"{verdict}: {_summary(findings, sum_impacts(findings))}",
-        metadata={"verdict": str(verdict), "findings": len(findings)},
+        description=f"{verdict}: {_summary(findings, difference)}",
+        metadata={
+            "verdict": str(verdict),
+            "findings": len(findings),
+            "money_difference_minor": dg.MetadataValue.json(dict(difference)),
+        },
     )
 
 

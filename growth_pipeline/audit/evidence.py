@@ -144,7 +144,6 @@ def payment_finding(judged: Judged, objects: Sequence[Key], trace: Trace, frame:
         "booked": [_booked_side(row) for row in pair.rows],
         "booked_elsewhere": [_booked_side(row) for row in pair.leaked_rows],
         "details": diagnosis.details,
-        "impacts_minor": diagnosis.impacts,
         "events": _events(objects, trace),
         "link": dashboard_link(frame.scope, pair.object, pair.object_id),
         "confirmed_by_stripe": judged.confirmed,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -11,10 +14,13 @@ from growth_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from growth_pipeline.audit.audit import Audit
-    from growth_pipeline.audit.store import AuditStore
+    from growth_pipeline.audit.confirm import Confirm
+    from growth_pipeline.audit.store import AuditStore, Published
+    from growth_pipeline.billing.resources import OpenReader
     from growth_pipeline.core.ids import Scope
     from growth_pipeline.core.periods import Month
     from growth_pipeline.storage.postgres import Database
+    from growth_pipeline.stripe_api.client import StripeReader
 
 
 @dg.resource(description="Audits and findings in Postgres.", required_resource_keys={"database"})
@@ -25,7 +31,39 @@ def audit_store(context: dg.InitResourceContext) -> AuditStore:
     return AuditStore(context.resources.database)
 
 
+def remembering_store(database: Database) -> AuditStore:
+    """A store for a dry run: what it publishes is rolled back, so it keeps the audit in memory."""
+    from growth_pipeline.audit.store import AuditStore  # noqa: PLC0415 - when asked
+
+    class RememberingStore(AuditStore):
+        kept: Audit | None = None
+
+        def publish(self, audit: Audit) -> Published:
+            self.kept = audit
+            return super().publish(audit)
+
+        def latest(self, scope: Scope, month: Month) -> Audit | None:
+            kept = self.kept
+            if kept is not None and (kept.scope, kept.month) == (scope, month):
+                return kept
+            return super().latest(scope, month)
+
+    return RememberingStore(database)
+
+
 @dg.resource(description="How young an object may be and still be left unjudged.")
 def audit_grace(_context: dg.InitResourceContext) -> timedelta:
     """The setting `audit.grace_minutes`."""
     return timedelta(minutes=load_settings().audit.grace_minutes)
+
+
+@contextmanager
+def asking_stripe(open_reader: OpenReader) -> Iterator[Confirm]:
+    """How an audit asks about single objects. A reader is opened only when there is a question."""
+    with ExitStack() as stack:
+
+        @cache
+        def reader() -> StripeReader:
+            return stack.enter_context(open_reader())
+
+        yield lambda resource, object_id: reader().retrieve(resource, object_id)

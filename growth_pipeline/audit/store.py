@@ -251,7 +251,7 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
 
 def _finding(row: Mapping[str, Any]) -> Finding:
     evidence = dict(row["evidence"])
-    impacts = evidence.get("impacts_minor")
+    impacts = evidence.pop("impacts_minor", None)
     return Finding(
         code=row["code"],
         severity=Severity(row["severity"]),

@@ -7,7 +7,7 @@ asks for it. Contract: docs/stripe.md, "Order", "Statuses" and "Deletions and to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
@@ -122,29 +122,37 @@ class State:
 
 
 class Change(StrEnum):
-    """What an incoming state did to the known one."""
+    """Whether the known state is another one now."""
 
     TAKEN = "taken"
     KEPT = "kept"
 
 
 class Merge(NamedTuple):
-    """Outcome of one merge."""
+    """Outcome of one merge: whether anything changed, and the state then."""
 
     decision: Change
     state: State
 
 
-def merge(current: State | None, incoming: Snapshot, rivals: Iterable[Snapshot] = ()) -> Merge:
-    """The state after one more snapshot.
+def merge(
+    current: State | None, incoming: Sequence[Snapshot], rivals: Sequence[Snapshot] = ()
+) -> Merge:
+    """The state after more snapshots.
 
-    `rivals` are the snapshots folded into `current` before; they are needed only where
-    `is_contested` says so, because `current` alone stands for all earlier ones.
+    `current` stands for all snapshots merged before, as long as time orders them and `incoming`.
+    Where it does not (`is_contested`), `rivals` must hold those merged before, from the instant of
+    `current` on.
     """
-    known = [] if current is None else [current.snapshot]
-    state = fold([*rivals, *known, incoming])
-    taken = state.snapshot is incoming
-    return Merge(Change.TAKEN if taken else Change.KEPT, state)
+    if current is None:
+        return Merge(Change.TAKEN, fold(incoming))
+    state = fold([*rivals, current.snapshot, *incoming])
+    if _is_same(state.snapshot, current.snapshot):
+        # Nothing newer arrived. Whether the newest was certain cannot be seen from older states.
+        contested = is_contested(current.snapshot, incoming)
+        known = replace(state, snapshot=current.snapshot) if contested else current
+        return Merge(Change.KEPT if known == current else Change.TAKEN, known)
+    return Merge(Change.TAKEN, state)
 
 
 def is_contested(current: Snapshot, incoming: Iterable[Snapshot]) -> bool:
@@ -340,6 +348,10 @@ def _whole(value: object) -> int:
 
 def _recency(snapshot: Snapshot) -> tuple[datetime, str]:
     return snapshot.state_at, snapshot.event_id or ""
+
+
+def _is_same(one: Snapshot, other: Snapshot) -> bool:
+    return one is other or (one.event_id is not None and one.event_id == other.event_id)
 
 
 def _by_name(snapshot: Snapshot) -> tuple[datetime, str, str, bytes]:

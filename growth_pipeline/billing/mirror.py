@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from growth_pipeline.billing.fold import Snapshot, State, fold, is_contested
+from growth_pipeline.billing.fold import Change, Snapshot, State, is_contested, merge
 from growth_pipeline.billing.inbox import Envelope, Handling, Unreadable, decide, parse_envelope
 from growth_pipeline.billing.payments import (
     Payment,
@@ -221,14 +221,11 @@ def _fold_into_mirror(turn: MirrorTurn, readings: Iterable[_Reading]) -> dict[Ob
             incoming[reading.key].append(reading.snapshot)
     known = turn.load_states(incoming)
     rivals = _load_rivals(turn, known, incoming)
-    changed: dict[ObjectKey, State] = {}
-    for key, snapshots in incoming.items():
-        current = known.get(key)
-        before = [] if current is None else [current.snapshot]
-        state = fold([*rivals.get(key, ()), *before, *snapshots])
-        if current is None or _differs(current, state):
-            changed[key] = state
-    return changed
+    merges = {
+        key: merge(known.get(key), snapshots, rivals.get(key, ()))
+        for key, snapshots in incoming.items()
+    }
+    return {key: done.state for key, done in merges.items() if done.decision is Change.TAKEN}
 
 
 def _load_rivals(
@@ -244,14 +241,6 @@ def _load_rivals(
         key: [_snapshot(parse_envelope(body)) for body in bodies]
         for key, bodies in turn.load_rivals(since).items()
     }
-
-
-def _differs(current: State, state: State) -> bool:
-    return (
-        state.snapshot.event_id != current.snapshot.event_id
-        or state.undecided != current.undecided
-        or state.deleted_at != current.deleted_at
-    )
 
 
 def _charges_touched(turn: MirrorTurn, changed: dict[ObjectKey, State]) -> set[ObjectKey]:

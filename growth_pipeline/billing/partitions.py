@@ -46,19 +46,20 @@ def asset(
     description: str,
     kinds: set[str],
     monthly: bool = False,
-    months_a_run: int | None = None,
+    ranged: bool = False,
     checks: Sequence[dg.AssetCheckSpec] = (),
     **arguments: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`@dg.asset` with key, group, owner and partitions of this house.
 
-    `months_a_run`: how many months one run of a backfill takes; None: all of them.
+    `ranged`: one run of a backfill takes all its months; else it takes one month, as an asset with
+    `monthly_check`s must, because a range has one check result for all its months.
     """
     if monthly:
         arguments["partitions_def"] = monthly_partitions()
     with _young_features():
-        if monthly:
-            arguments["backfill_policy"] = dg.BackfillPolicy(months_a_run)
+        if ranged:
+            arguments["backfill_policy"] = dg.BackfillPolicy.single_run()
         made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
             key=[slice_name, name],
             group_name=slice_name,

@@ -311,7 +311,7 @@ class _Demo:
             stripe=sandbox.url,
             database_url=database_url,
             verdicts={report["month"]: report["verdict"] for report in reports},
-            outcome=compare_with_truth(sandbox.planted(), findings),
+            outcome=compare_with_truth(sandbox.plant(), findings),
             seconds=_seconds(),
             logs=self._folder / "logs",
         )
@@ -334,13 +334,9 @@ class Sandbox:
             base_url=self.url, headers={"X-Sandbox-Key": _API_KEY}, trust_env=False, timeout=60
         )
 
-    def plant(self) -> None:
-        """Choose what will be wrong; the same for the same company."""
-        self._post("/_sandbox/plant", {})
-
-    def planted(self) -> list[dict[str, Any]]:
-        """Every planted problem as the sandbox states it."""
-        return list(self._get("/_sandbox/truth?month=none")["planted"])
+    def plant(self) -> list[dict[str, Any]]:
+        """Choose what will be wrong, the same for the same company: every planted problem."""
+        return list(self._post("/_sandbox/plant", {})["problems"])
 
     def start_delivery(self, url: str, secret: str) -> str:
         """Send all events as signed webhooks: some twice, many out of order. The delivery's id."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.periods import Month
 from growth_pipeline.definitions import launch
 
@@ -42,8 +43,13 @@ def main() -> None:
     """Arguments: the folder for results, then the months."""
     folder = Path(sys.argv[1])
     months = [Month.parse(key) for key in sys.argv[2:]]
-    if sys.stdin.readline():
+    if not sys.stdin.readline():
+        return  # the demo ended before there was anything to do
+    try:
         work(folder, months)
+    except GrowthError as error:
+        _tell(f"{error.message} ({error.remedy})")
+        raise SystemExit(int(error.exit_code)) from None
 
 
 if __name__ == "__main__":

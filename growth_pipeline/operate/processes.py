@@ -137,8 +137,9 @@ class Supervisor:
         folder: Path,
         may_end: bool = False,
         pipe: bool = False,
+        aloud: bool = False,
     ) -> Child:
-        """Start one process; its output goes to `<name>.log`.
+        """Start one process; its output goes to `<name>.log`, or with `aloud` where ours goes.
 
         With `may_end` its end is no failure; with `pipe` its standard input is open for us.
         """
@@ -148,8 +149,8 @@ class Supervisor:
             process = subprocess.Popen(  # noqa: S603 - our own programs, no shell
                 [*own, *command],
                 stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
+                stdout=None if aloud else stream,
+                stderr=None if aloud else subprocess.STDOUT,
                 env=dict(environment),
                 cwd=folder,
                 start_new_session=True,

@@ -8,21 +8,20 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from growth_pipeline.core.errors import ConfigurationError, UsageError
+from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.operate.home import Home, migrate_home
 from growth_pipeline.operate.processes import Child, Supervisor, free_port
 from growth_pipeline.settings import Settings, environment
 
 Say = Callable[[str], None]
 
-PARTS = ("web", "dagster", "daemon")
 LOOPBACK = "127.0.0.1"
 LOCATION = "growth_pipeline"
 _DEFINITIONS = "growth_pipeline.definitions"
@@ -69,25 +68,25 @@ class Crew:
     environment: Mapping[str, str]
     folder: Path
 
-    def start(self, name: str, *arguments: str, may_end: bool = False, pipe: bool = False) -> Child:
-        """A program of this Python, given as a module and its arguments."""
+    def start(self, name: str, *arguments: str, **options: bool) -> Child:
+        """A program of this Python: a module and its arguments; options as the supervisor's."""
         return self.supervisor.start(
             name,
             [sys.executable, "-m", *arguments],
             environment=self.environment,
             folder=self.folder,
-            may_end=may_end,
-            pipe=pipe,
+            **options,
         )
 
-    def start_web(self, address: Address, *, reload: bool = False) -> Child:
+    def start_web(self, address: Address, *, reload: bool = False, aloud: bool = False) -> Child:
         """The web app: pages and webhooks."""
         where = ["--host", address.host, "--port", str(address.port)]
         quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning"]
         end = ["--timeout-graceful-shutdown", _CUT_SECONDS]
         again = ["--reload", "--reload-dir", str(_package())] if reload else []
         app = "growth_pipeline.web.app:create_app"
-        return self.start("web", "uvicorn", app, "--factory", *where, *quiet, *end, *again)
+        options = ["--factory", *where, *quiet, *end, *again]
+        return self.start("web", "uvicorn", app, *options, aloud=aloud)
 
     def start_code(self, runtime: Path) -> Path:
         """The one code server, on a socket; the workspace file that names it.
@@ -133,28 +132,27 @@ def runtime_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(home: Home, settings: Settings, *, parts: Sequence[str], say: Say) -> None:
-    """Run the parts until a signal comes. Raises: Interrupted, ChildEndedError."""
-    wanted = _checked(parts)
+def serve(home: Home, settings: Settings, *, with_dagster: bool, say: Say) -> None:
+    """Run the web app, and with `with_dagster` Dagster's UI and daemon, until a signal comes.
+
+    Alone, the web app's log goes where ours goes. Raises: ChildEndedError.
+    """
     _refuse_demo(home)
     migrate_home(home)
     with runtime_folder() as runtime, _supervisor(home) as supervisor:
         crew = Crew(supervisor, environment(), Path.cwd())
-        if "web" in wanted:
-            address = choose_address(
-                settings.web.host, settings.web.port, what="the web app", say=say
-            )
-            crew.start_web(address)
-            crew.wait_for(f"{address.url}/healthz", what="the web app")
-            say(f"web app   {address.url}")
-        if wanted & {"dagster", "daemon"}:
+        web = choose_address(settings.web.host, settings.web.port, what="the web app", say=say)
+        crew.start_web(web, aloud=not with_dagster)
+        crew.wait_for(f"{web.url}/healthz", what="the web app")
+        say(f"web app   {web.url}")
+        if with_dagster:
             workspace = crew.start_code(runtime)
-        if "daemon" in wanted:
             crew.start_daemon(workspace)
-            say("daemon    schedules and sensors run")
-        if "dagster" in wanted:
-            _start_ui(crew, settings, workspace, say)
-        say(f"logs in {home.logs}; Ctrl-C ends everything")
+            ui = choose_address(LOOPBACK, settings.web.dagster_port, what="Dagster's UI", say=say)
+            crew.start_ui(workspace, ui)
+            crew.wait_for(f"{ui.url}/server_info", what="Dagster's UI")
+            say(f"Dagster   {ui.url}   schedules and sensors run; logs in {home.logs}")
+        say("Ctrl-C ends it")
         supervisor.wait_for_signal()
 
 
@@ -175,22 +173,6 @@ def develop(home: Home, settings: Settings, *, say: Say) -> None:
         say(f"Dagster   {ui.url}   (definitions: reload in its UI)")
         say(f"logs in {home.logs}; Ctrl-C ends everything")
         supervisor.wait_for_signal()
-
-
-def _start_ui(crew: Crew, settings: Settings, workspace: Path, say: Say) -> None:
-    ui = choose_address(LOOPBACK, settings.web.dagster_port, what="Dagster's UI", say=say)
-    crew.start_ui(workspace, ui)
-    crew.wait_for(f"{ui.url}/server_info", what="Dagster's UI")
-    say(f"Dagster   {ui.url}")
-
-
-def _checked(parts: Sequence[str]) -> set[str]:
-    unknown = sorted(set(parts) - set(PARTS))
-    if unknown:
-        raise UsageError(
-            f"there is no part {unknown[0]!r}", remedy=f"choose from {', '.join(PARTS)}"
-        )
-    return set(parts or PARTS)
 
 
 def _refuse_demo(home: Home) -> None:

@@ -105,7 +105,7 @@ def build(
         world.catalogue.coupons[coupon_id]["times_redeemed"] = times
     store.write(shop)
     store.flush()
-    pay_out(store, company.account, company.seed, company.start, company.as_of)
+    pay_out(store, world)
     store.finish()
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from growth_pipeline.sandbox.errors import ApiError
 from growth_pipeline.sandbox.journal import NESTED_LIMIT, Json
-from growth_pipeline.sandbox.resources import BY_OBJECT, RESOURCES
+from growth_pipeline.sandbox.lists import BY_OBJECT, RESOURCES
 from growth_pipeline.sandbox.store import Condition, Store
 
 MAX_LEVELS = 4

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from growth_pipeline.sandbox import shapes
-from growth_pipeline.sandbox.journal import Account, Journal, Json
-from growth_pipeline.sandbox.names import DAY, Names, midnight
+from growth_pipeline.sandbox.journal import Journal, Json
+from growth_pipeline.sandbox.life import World
+from growth_pipeline.sandbox.names import DAY, HOUR, Names, midnight
 from growth_pipeline.sandbox.store import Store
 
 _WEEK = 7 * DAY
@@ -13,13 +14,13 @@ _TRANSIT_DAYS = 2
 _RETURNED = 20
 
 
-def pay_out(store: Store, account: Account, seed: int, start: int, as_of: int) -> None:
+def pay_out(store: Store, world: World) -> None:
     """Pays out, week by week, what became available; its sum is the payout's amount exactly."""
     store.execute("create index payable on balance_transactions (currency, payout, available_on)")
     rows = store.execute("select distinct currency from balance_transactions order by currency")
     for (currency,) in rows.fetchall():
-        run = _Run(store, account, seed, currency, as_of)
-        for at in range(_first_monday(start) + 5 * 3600, as_of, _WEEK):
+        run = _Run(store, world, currency)
+        for at in range(_first_monday(world.start) + 5 * HOUR, world.as_of, _WEEK):
             run.week(at)
     store.execute("drop index payable")
 
@@ -32,14 +33,11 @@ def _first_monday(at: int) -> int:
 class _Run:
     """The payouts of one currency."""
 
-    def __init__(
-        self, store: Store, account: Account, seed: int, currency: str, as_of: int
-    ) -> None:
+    def __init__(self, store: Store, world: World, currency: str) -> None:
         self._store = store
-        self._account = account
-        self._names = Names(seed, "payouts", currency)
+        self._world = world
+        self._names = Names(world.seed, "payouts", currency)
         self._currency = currency
-        self._as_of = as_of
         self._count = 0
 
     def week(self, at: int) -> None:
@@ -58,7 +56,7 @@ class _Run:
             f"update balance_transactions set payout = ? where {ready}",  # noqa: S608 own names
             (payout_id, *values),
         )
-        journal = Journal(self._account, self._names)
+        journal = Journal(self._world.account, self._names, self._world.events_from)
         payout = self._pay(journal, payout_id, at, amount)
         self._store.write(journal)
         self._store.flush()
@@ -77,10 +75,10 @@ class _Run:
             transaction_id=moved["id"],
             created=at,
             arrival=arrival,
-            livemode=self._account.livemode,
+            livemode=self._world.account.livemode,
         )
         journal.add(payout, at, "payout.created")
-        if arrival + 9 < self._as_of:
+        if arrival + 9 < self._world.as_of:
             trace = {"status": "supported", "value": payout_id[-12:]}
             changes = {"status": "paid", "trace_id": trace}
             journal.change(payout, arrival, changes, "payout.updated", "payout.paid")
@@ -92,7 +90,7 @@ class _Run:
                 "payout.reconciliation_completed",
             )
         returned_at = arrival + DAY
-        if self._count == _RETURNED and returned_at < self._as_of:
+        if self._count == _RETURNED and returned_at < self._world.as_of:
             back = self._transaction(
                 journal, returned_at, payout_id, amount=amount, available=returned_at
             )
@@ -122,5 +120,5 @@ class _Run:
             created=at,
             available_on=available,
         )
-        made["status"] = "available" if available <= self._as_of else "pending"
+        made["status"] = "available" if available <= self._world.as_of else "pending"
         return journal.add(made, at)

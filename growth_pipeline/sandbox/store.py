@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from growth_pipeline.sandbox.journal import Event, Journal, Json
-from growth_pipeline.sandbox.resources import (
+from growth_pipeline.sandbox.lists import (
     BY_OBJECT,
     CHILDREN,
     RESOURCES,

@@ -172,6 +172,9 @@ STORIES = (
         _step(45, subscriptions.change_plan, quantity=3),
         _step(110, subscriptions.remove_item),
     )),
+    Story("gives up an add-on", ("starter_monthly", "addon03_monthly", "addon05_monthly"), steps=(
+        _step(80, subscriptions.remove_item),
+    )),
     Story("buys once", steps=(
         _step(1, purchases.buy, cents=9900),
         _step(60, purchases.buy, cents=4950, declines=1),

@@ -21,8 +21,8 @@ from growth_pipeline.sandbox.expand import expand, split_paths
 from growth_pipeline.sandbox.faults import Fault, Faults, Limiter, refusal
 from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.list_params import MAX_TYPES, check, limit_of, parse
+from growth_pipeline.sandbox.lists import BY_OBJECT, RESOURCES, Resource
 from growth_pipeline.sandbox.names import DAY, Names
-from growth_pipeline.sandbox.resources import BY_OBJECT, RESOURCES, Resource
 from growth_pipeline.sandbox.store import Condition, Page, Row, Store
 
 _LISTED = frozenset(RESOURCES) - {"discounts", "invoice_lines"}

@@ -269,10 +269,11 @@ def _restart_cycle(life: Life, at: int, old: Json, new: Json) -> None:
 
 
 def remove_item(life: Life, at: int) -> None:
-    """Takes the last item away; no event of its own says so, only the shorter list."""
+    """Takes the second item away; no event of its own says so, only the list without it."""
     if len(life.items) < 2 or life.subscription["status"] != "active":  # noqa: PLR2004
         return
-    *life.items, gone = life.items
+    first, gone, *rest = life.items
+    life.items = [first, *rest]
     life.pending_lines.append(_credit(life, at, gone))
     changes = {"items": _nested(life, life.subscription["id"])}
     life.journal.change(life.subscription, at, changes, _UPDATED, asked=True)

@@ -146,26 +146,23 @@ class Delivery:
     async def _send_all(self) -> None:
         sent = (event for event, is_sent in chosen(self._events(), self.order) if is_sent)
         queue = arrange(sent, self.order)
-        # The client's own transport: one webhook needs no cookies, redirects or environment.
-        limits = httpx.Limits(max_connections=self.order.concurrency)
-        async with httpx.AsyncHTTPTransport(limits=limits) as transport:
-            senders = [self._sender(transport, queue) for _ in range(self.order.concurrency)]
-            await asyncio.gather(*senders)
+        await asyncio.gather(*(self._sender(queue) for _ in range(self.order.concurrency)))
 
-    async def _sender(
-        self, transport: httpx.AsyncHTTPTransport, queue: Iterator[tuple[Event, bool]]
-    ) -> None:
-        for event, is_first in queue:
-            if self._stopped.is_set():
-                return
-            is_done = await self._send(transport, event)
-            if is_first:
-                self.progress.acknowledged += is_done
-                self.progress.failed += not is_done
-            else:
-                self.progress.duplicates += 1
-            if is_done:
-                self._acknowledged(event.id)
+    async def _sender(self, queue: Iterator[tuple[Event, bool]]) -> None:
+        # The client's own transport: one webhook needs no cookies, redirects or environment. One
+        # for each sender, because a shared pool looks through all its connections every time.
+        async with httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1)) as transport:
+            for event, is_first in queue:
+                if self._stopped.is_set():
+                    return
+                is_done = await self._send(transport, event)
+                if is_first:
+                    self.progress.acknowledged += is_done
+                    self.progress.failed += not is_done
+                else:
+                    self.progress.duplicates += 1
+                if is_done:
+                    self._acknowledged(event.id)
 
     async def _send(self, transport: httpx.AsyncHTTPTransport, event: Event) -> bool:
         for attempt in range(self.order.attempts):

@@ -395,7 +395,7 @@ class _Sink:
         """Pyarrow's close; ours is `finish`."""
 
     def finish(self) -> None:
-        """All bytes on the disk; the file may get its name now. It stays open, and with it locked."""
+        """All bytes on the disk; the file may get its name now. It stays open and locked."""
         self._drain()
         if self._descriptor is not None:
             self._operations.fsync(self._descriptor)

@@ -136,6 +136,19 @@ def _engine(url: str) -> Iterator[_Connections]:
         engine.dispose()
 
 
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """SQLAlchemy wraps what its own COMMIT and statements raise; here the cause counts."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from error
+        raise
+
+
 def _apply_next(
     connections: _Connections,
     plan: Sequence[Migration],
@@ -150,9 +163,10 @@ def _apply_next(
             attempts=None,
             timeout=_LOCK_WAIT_SECONDS,
             wait_initial=0.05,
-            wait_max=2,
+            wait_max=1,
+            wait_jitter=0.2,
         ):
-            with attempt, connections() as connection, connection.begin():
+            with attempt, _unwrapped(), connections() as connection, connection.begin():
                 del current[:]
                 return _step(connection, plan, lock_timeout, current, on_statement)
     except psycopg.Error as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from growth_pipeline.core.errors import ConfigurationError, GrowthError
+from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
 from growth_pipeline.storage.migrations import (
     MigrationError,
     head,
@@ -136,6 +136,11 @@ def test_a_role_without_rights_is_told_which_right_is_missing(empty_database_url
     finally:
         with psycopg.connect(empty_database_url, autocommit=True) as connection:
             connection.execute(f"drop role {role}")
+
+
+def test_a_server_that_is_away_is_not_a_failed_migration():
+    with pytest.raises(RemoteUnavailableError, match="does not answer"):
+        migrate("postgresql://u@127.0.0.1:1/growth")
 
 
 def test_a_lock_held_by_another_session_is_waited_for_in_short_tries(empty_database_url, tmp_path):

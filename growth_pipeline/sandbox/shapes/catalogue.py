@@ -24,7 +24,17 @@ def account(account_id: str, *, created: int) -> Json:
         "email": "owner@sandbox.example",
         "metadata": {},
         "payouts_enabled": True,
-        "settings": {"dashboard": {"display_name": "Sandbox Company", "timezone": "Etc/UTC"}},
+        "settings": {
+            "branding": {
+                "icon": None,
+                "logo": None,
+                "primary_color": None,
+                "secondary_color": None,
+            },
+            "card_payments": {"statement_descriptor_prefix": None},
+            "dashboard": {"display_name": "Sandbox Company", "timezone": "Etc/UTC"},
+            "payments": {"statement_descriptor": "SANDBOX COMPANY"},
+        },
         "type": "standard",
     }
 

@@ -1,0 +1,124 @@
+"""Charts: the theme, the few shapes reports use, and pictures of a spec. What to draw is a slice's.
+
+A spec is plain Vega-Lite JSON. Pictures are made in this process: no browser, no network.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import altair as alt
+
+Spec: TypeAlias = dict[str, Any]
+"""A Vega-Lite chart as JSON."""
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+
+# Without a background half-transparent marks come out in other colours than on a page.
+BACKGROUND: Final = "white"
+VEGA_LITE: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+INK: Final = "#1d2939"
+QUIET: Final = "#98a2b3"
+_FONT: Final = "DejaVu Sans, Verdana, sans-serif"
+_WIDTH: Final = 460
+_BAR: Final = 22
+_PICTURE_LIMIT: Final = 100_000  # bytes; a picture in an event log must stay small
+
+
+def bar_chart(
+    rows: Rows,
+    *,
+    category: str,
+    value: str,
+    colour: str,
+    colours: Mapping[str, str],
+    label: str,
+    title: str,
+    width: int = _WIDTH,
+) -> Spec:
+    """Horizontal bars in the order of the rows, each with its label in words beside it.
+
+    `colours` maps values of the field `colour` to what they are drawn in; a label says what colour
+    alone would not. Shapes: no rows give an empty plot with its title.
+    """
+    values = alt.InlineData(values=[dict(row) for row in rows])
+    base = alt.Chart(values).encode(
+        y=alt.Y(f"{category}:N", sort=None, title=None),
+        x=alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domainMin=0)),
+    )
+    bars = base.mark_bar(height={"band": 0.7}).encode(
+        color=alt.Color(
+            f"{colour}:N",
+            title=None,
+            scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+        )
+    )
+    labels = base.mark_text(align="left", dx=4).encode(text=f"{label}:N")
+    chart = (bars + labels).properties(title=title, width=width, height=alt.Step(_BAR))
+    return _plain(chart)
+
+
+def stack(*specs: Spec, title: str, subtitle: str = "") -> Spec:
+    """Charts below one another under a common title; each keeps its own scales."""
+    return {
+        "vconcat": [_inner(spec) for spec in specs],
+        "resolve": {"scale": {"x": "independent", "y": "independent", "color": "independent"}},
+        "title": {"text": title, "subtitle": subtitle, "anchor": "start", "fontSize": 15},
+        **_frame(),
+    }
+
+
+def render_png(spec: Spec, *, scale: float = 1.0) -> bytes:
+    """The chart as a PNG picture with a white background."""
+    import vl_convert  # loads a JavaScript engine, which only pictures need
+
+    picture: bytes = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale)
+    return picture
+
+
+def render_svg(spec: Spec) -> str:
+    """The chart as SVG text with a white background."""
+    import vl_convert  # loads a JavaScript engine, which only pictures need
+
+    drawing: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+    return drawing
+
+
+def data_uri(png: bytes) -> str:
+    """A picture as an address that holds it, for Markdown that may not load anything.
+
+    Raises: ValueError for a picture that is too large for an event log.
+    """
+    if len(png) > _PICTURE_LIMIT:
+        raise ValueError(f"the picture has {len(png)} bytes, more than {_PICTURE_LIMIT}")
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _plain(chart: alt.LayerChart) -> Spec:
+    """The chart's own JSON, with our theme in place of the library's."""
+    spec: Spec = chart.to_dict(context={"pre_transform": False})
+    spec.pop("config", None)
+    return {**spec, **_frame()}
+
+
+def _inner(spec: Spec) -> Spec:
+    """A chart as part of another: only the outermost one has theme and schema."""
+    return {name: part for name, part in spec.items() if name not in (*_frame(), "$schema")}
+
+
+def _frame() -> Spec:
+    return {
+        "$schema": f"https://vega.github.io/schema/vega-lite/v{VEGA_LITE.split('.')[0]}.json",
+        "background": BACKGROUND,
+        "padding": 12,
+        "config": {
+            "font": _FONT,
+            "view": {"stroke": None},
+            "axis": {"labelColor": INK, "labelLimit": 220, "domain": False, "ticks": False},
+            "title": {"color": INK, "anchor": "start", "fontSize": 12},
+            "text": {"color": INK, "fontSize": 11},
+            "legend": {"orient": "top", "labelColor": INK, "symbolType": "square"},
+        },
+    }

@@ -1,0 +1,234 @@
+"""`growth demo` as a person starts it: what it shows, what it leaves alone, and that it ends."""
+
+import json
+import random
+import signal
+import socket
+import time
+
+import httpx
+import psycopg
+import pytest
+
+from growth_pipeline_tests.fakes.running_demo import (
+    SMALL,
+    marked,
+    seconds_of_first_page,
+    start_demo,
+    wait_for_card,
+)
+
+# One demo for the tests of one worker.
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+def _finish(process):
+    process.wait(60)
+    process.stdout.close()
+
+
+# --- a demo that is up ---------------------------------------------------------------------------
+
+
+def test_the_card_says_where_things_are_and_that_all_was_found(demo):
+    assert demo.web in demo.card
+    assert demo.dagster in demo.card
+    planted = len(demo.truth()["planted"])
+    assert planted >= 5
+    assert f"found {planted} of {planted} planted problems, 0 not planted" in demo.card
+    for month in demo.months():
+        assert month in demo.card
+
+
+def test_the_first_page_comes_within_ten_seconds_of_the_start(demo):
+    assert seconds_of_first_page(demo) < 10
+
+
+def test_pages_and_dagster_answer_and_the_banner_is_gone(demo):
+    page = httpx.get(demo.web, trust_env=False)
+    assert page.status_code == 200
+    assert "Warming up" not in page.text
+    assert httpx.get(f"{demo.web}/readyz", trust_env=False).json()["ready"] is True
+    info = httpx.get(f"{demo.dagster}/server_info", trust_env=False).json()
+    assert "dagster_webserver_version" in info
+
+
+def test_dagster_shows_every_month_audited_and_the_schedule_running(demo):
+    query = """{
+      assetNodes(pipeline: null) { assetKey { path } groupName description owners { __typename } }
+      runsOrError(filter: {statuses: [SUCCESS]}) { ... on Runs { results { jobName tags { key value } } } }
+      instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } }
+      schedulesOrError(repositorySelector: {
+        repositoryName: "__repository__", repositoryLocationName: "growth_pipeline"
+      }) { ... on Schedules { results { name scheduleState { status } } } }
+    }"""
+    answer = httpx.post(f"{demo.dagster}/graphql", json={"query": query}, trust_env=False).json()
+    assert "errors" not in answer, answer
+    data = answer["data"]
+    months = {
+        tag["value"]
+        for run in data["runsOrError"]["results"]
+        for tag in run["tags"]
+        if tag["key"] == "dagster/partition"
+    }
+    assert months >= set(demo.months())
+    assert {node["groupName"] for node in data["assetNodes"]} >= {"billing", "audit", "alerts"}
+    states = {
+        one["name"]: one["scheduleState"]["status"] for one in data["schedulesOrError"]["results"]
+    }
+    assert states["daily_audit_schedule"] == "RUNNING"
+
+
+def test_everything_listens_on_loopback_only(demo):
+    import psutil
+
+    open_to_all = [
+        (process.name(), connection.laddr)
+        for process in marked(demo.folder)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == "LISTEN" and connection.laddr.ip not in {"127.0.0.1", "::1"}
+    ]
+    assert open_to_all == []
+    assert psutil.pid_exists(demo.process.pid)
+
+
+def test_all_processes_together_stay_below_a_gigabyte(demo, record_property):
+    # Shared pages count once (PSS), else Postgres's buffers would count for each connection.
+    total = sum(process.memory_full_info().pss for process in marked(demo.folder))
+    record_property("demo_memory_mb", total >> 20)
+    assert total < 1 << 30
+
+
+def test_a_second_demo_in_the_folder_is_refused_with_a_sentence(demo):
+    done = demo.growth("demo", *SMALL)
+    assert done.returncode == 1
+    assert "a demo runs in" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert demo.process.poll() is None
+
+
+def test_files_with_keys_are_readable_by_their_owner_only(demo):
+    for name in ("demo.env", "demo.json"):
+        assert (demo.state / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_doctor_in_the_same_folder_looks_at_the_demo(demo):
+    done = demo.growth("doctor", "--json")
+    checks = {check["check"]: check["state"] for check in json.loads(done.stdout)}
+    assert done.returncode == 0, done.stdout
+    assert checks["demo"] == checks["stripe"] == checks["schema"] == checks["row security"] == "ok"
+
+
+def test_serve_does_not_start_on_top_of_a_demo(demo):
+    done = demo.growth("serve")
+    assert done.returncode == 5
+    assert "a demo runs in this folder" in done.stderr
+
+
+# --- starting, ending, starting again ------------------------------------------------------------
+
+
+def test_exit_when_green_ends_with_0_and_leaves_no_process(tmp_path):
+    process = start_demo(tmp_path, *SMALL, "--exit-when-green")
+    card = process.stdout.read()
+    _finish(process)
+    assert process.returncode == 0, (tmp_path / "progress.txt").read_text()
+    assert "growth demo is up" in card
+    assert marked(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_everything_within_five_seconds(tmp_path, number):
+    demo = wait_for_card(tmp_path, start_demo(tmp_path))
+    assert len(marked(tmp_path)) >= 8
+    sent_at = time.monotonic()
+    assert demo.stop(number) == 0
+    assert time.monotonic() - sent_at < 5
+    assert marked(tmp_path) == []
+    assert not (demo.state / "demo.env").exists(), "commands would still look for the demo"
+    process = demo.process
+    process.stdout.close()
+
+
+def test_a_signal_at_any_instant_of_the_start_leaves_no_process(tmp_path, seed):
+    chance = random.Random(seed)
+    for _ in range(4):
+        process = start_demo(tmp_path, *SMALL)
+        time.sleep(chance.uniform(0.3, 14))
+        number = chance.choice([signal.SIGINT, signal.SIGTERM])
+        sent_at = time.monotonic()
+        process.send_signal(number)
+        _finish(process)
+        assert time.monotonic() - sent_at < 6
+        assert process.returncode in {128 + number, 0, -number}
+        assert marked(tmp_path) == []
+
+
+def test_a_killed_demo_is_followed_by_one_that_works(tmp_path):
+    process = start_demo(tmp_path, *SMALL)
+    time.sleep(6)
+    process.kill()
+    _finish(process)
+    process = start_demo(tmp_path, *SMALL, "--exit-when-green")
+    card = process.stdout.read()
+    _finish(process)
+    assert process.returncode == 0, (tmp_path / "progress.txt").read_text()
+    assert "0 not planted" in card
+    assert marked(tmp_path) == []
+
+
+def test_a_second_start_reuses_the_company_and_reset_makes_a_new_one(tmp_path):
+    for arguments, word in (
+        (SMALL, "making a new"),
+        (SMALL, "using the company"),
+        ([*SMALL, "--reset"], "making a new"),
+    ):
+        process = start_demo(tmp_path, *arguments, "--exit-when-green")
+        process.stdout.read()
+        _finish(process)
+        said = (tmp_path / "progress.txt").read_text()
+        assert process.returncode == 0, said
+        if word == "using the company":
+            assert word in said
+        else:
+            assert "using the company" not in said
+
+
+def test_a_taken_port_is_replaced_and_said(tmp_path):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        options = [*SMALL[:4], "--port", str(taken), "--dagster-port", "0", "--exit-when-green"]
+        process = start_demo(tmp_path, *options)
+        process.stdout.read()
+        _finish(process)
+    assert (
+        f"port {taken} is taken: the web app listens on " in (tmp_path / "progress.txt").read_text()
+    )
+    assert process.returncode == 0
+
+
+def test_a_configured_database_and_key_are_neither_read_nor_touched(tmp_path, empty_database_url):
+    (tmp_path / ".env").write_text("GROWTH_ALERTS__SLACK_WEBHOOK_URL=https://hooks.example/real\n")
+    process = start_demo(
+        tmp_path,
+        *SMALL,
+        GROWTH_DATABASE_URL=empty_database_url,
+        GROWTH_STRIPE__API_KEY="rk_live_real",
+        GROWTH_STRIPE__API_BASE="http://127.0.0.1:9",
+    )
+    demo = wait_for_card(tmp_path, process)
+    try:
+        for process in marked(tmp_path):
+            settings = {k: v for k, v in process.environ().items() if k.startswith("GROWTH_")}
+            if process.pid != demo.process.pid:
+                assert "rk_live_real" not in settings.values(), process.cmdline()
+                assert empty_database_url not in settings.values(), process.cmdline()
+                assert process.cwd() != str(tmp_path), "its .env would be read"
+        with psycopg.connect(empty_database_url) as connection:
+            count = "select count(*) from pg_namespace where nspname in ('billing', 'growth', 'operate')"
+            assert connection.execute(count).fetchone() == (0,)
+    finally:
+        demo.stop()
+        demo.process.stdout.close()
