@@ -339,7 +339,11 @@ def _show_card(card: Card) -> None:
     from rich.panel import Panel
     from rich.table import Table
 
-    outcome, months = card.outcome, list(card.verdicts)
+    outcome = card.outcome
+    months = {
+        verdict: [month for month, said in card.verdicts.items() if said == verdict]
+        for verdict in ("FAIL", "WARNING", "PASS")
+    }
     colour = "green" if outcome.is_green else "red"
     rows = Table.grid(padding=(0, 3))
     rows.add_row("Pages", escape(card.web))
@@ -351,11 +355,14 @@ def _show_card(card: Card) -> None:
         f"[{colour}]found {outcome.found} of {outcome.planted} planted problems, "
         f"{len(outcome.unexpected)} not planted[/]",
     )
-    rows.add_row("", ", ".join(f"{month} {card.verdicts[month]}" for month in months))
+    for verdict, keys in months.items():
+        if keys:
+            rows.add_row("", f"{verdict:<7} {', '.join(keys)}")
     for word, problems in (("missed", outcome.missed), ("not planted", outcome.unexpected)):
         for problem in problems[:_CARD_PROBLEMS]:
             rows.add_row("", f"[red]{word}: {escape(str(problem))}[/]")
-    rows.add_row("Next", f"growth audit --month {months[0] if months else '2025-10'} --json")
+    telling = (months["FAIL"] or months["WARNING"] or months["PASS"])[-1]
+    rows.add_row("Next", f"growth audit --month {telling}")
     rows.add_row("", "growth doctor")
     rows.add_row("Logs", escape(str(card.logs)))
     title = f"growth demo is up ({card.seconds:.0f} s)"

@@ -102,6 +102,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             jobs=[
                 audit_schedules.audit_job,
                 billing_assets.extract_job,
+                billing_assets.book_job,
                 alert_sensors.deliver_alerts_job,
             ],
             schedules=[audit_schedules.daily_audit_schedule],
@@ -235,8 +236,8 @@ def _tags(months: tuple[str, str] | None, *, dry_run: bool) -> dict[str, str]:
 @contextmanager
 def _resources_of(given: Mapping[str, Any], *, dry_run: bool) -> Iterator[Mapping[str, Any]]:
     """Resources that replace the usual ones; a dry run's leave nothing behind."""
-    from growth_pipeline.storage.lake import Lake  # noqa: PLC0415 - brings polars
-    from growth_pipeline.storage.postgres import Database  # noqa: PLC0415 - brings psycopg
+    from growth_pipeline.storage.lake import Lake  # brings polars
+    from growth_pipeline.storage.postgres import Database  # brings psycopg
 
     settings = load_settings()
     if not dry_run:
@@ -272,7 +273,7 @@ def _instance(*, dry_run: bool) -> Iterator[dg.DagsterInstance]:
 @contextmanager
 def _unwrapped() -> Iterator[None]:
     """Dagster wraps what a step or a resource raises; a person gets our own error."""
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - only when a run starts
+    from sqlalchemy.exc import OperationalError  # only when a run starts
 
     try:
         yield

@@ -102,7 +102,7 @@ def test_checks_are_these():
 def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start():
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"audit_job", "extract_job", "deliver_alerts_job"}
+    assert jobs == {"audit_job", "book_job", "extract_job", "deliver_alerts_job"}
     assert {one.name: one.default_status for one in repository.schedule_defs} == {
         "daily_audit_schedule": dg.DefaultScheduleStatus.RUNNING
     }
@@ -113,7 +113,7 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
 
 
 def test_every_job_ends_some_day():
-    for name in ("audit_job", "extract_job", "deliver_alerts_job"):
+    for name in ("audit_job", "book_job", "extract_job", "deliver_alerts_job"):
         assert int(defs.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
 
 

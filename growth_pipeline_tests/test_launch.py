@@ -155,7 +155,7 @@ def test_the_sensors_see_runs_of_the_terminal(dagster_home, resources, database,
                 launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
         else:
             resources["database"] = database
-            launch("audit_job", partition_key="2025-10", resources=resources, assets=["billing/payments"])
+            launch("book_job", partition_key="2025-10", resources=resources)
         (run,) = instance.get_runs(limit=1)
         (request,) = evaluate(sensor.name, instance, first.cursor).run_requests
         assert request.tags["growth/about_run"] == run.run_id

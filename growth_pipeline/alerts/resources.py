@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @dg.resource(description="The alert outbox in Postgres.", required_resource_keys={"database"})
 def alert_store(context: dg.InitResourceContext) -> AlertStore:
     """Store on the run's database."""
-    from growth_pipeline.alerts.store import AlertStore  # noqa: PLC0415 - when asked
+    from growth_pipeline.alerts.store import AlertStore
 
     return AlertStore(context.resources.database)
 
@@ -28,11 +28,11 @@ def alert_channels(_context: dg.InitResourceContext) -> Sequence[Channel]:
     settings = load_settings().alerts
     channels: list[Channel] = []
     if settings.slack_webhook_url:
-        from growth_pipeline.alerts.slack import SlackChannel  # noqa: PLC0415 - when asked
+        from growth_pipeline.alerts.slack import SlackChannel
 
         channels.append(SlackChannel(settings.slack_webhook_url.get_secret_value()))
     if settings.github_token and settings.github_repository:
-        from growth_pipeline.alerts.github import GitHubChannel  # noqa: PLC0415 - when asked
+        from growth_pipeline.alerts.github import GitHubChannel
 
         channels.append(
             GitHubChannel(

@@ -57,7 +57,7 @@ def findings(
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one discrepancy of the month."""
-    from growth_pipeline.audit.audit import run_audit  # noqa: PLC0415 - brings polars
+    from growth_pipeline.audit.audit import run_audit  # brings polars
 
     (month,) = months_of(context)
     started_at = clock()
@@ -118,6 +118,8 @@ def report(
     scope: dg.ResourceParam[Scope],
 ) -> Made:
     """Grain: one report of the newest audit of the month."""
+    from growth_pipeline.audit.report import save_report, to_markdown  # slow
+
     (month,) = months_of(context)
     with told_in_one_sentence(context):
         audit = audit_store.latest(scope, month)
@@ -125,4 +127,25 @@ def report(
             raise GrowthError(
                 f"{month} was not audited yet", remedy="materialise audit/findings of the month"
             )
-    return dg.MaterializeResult()
+        artifacts = save_report(audit, lake)
+        audit_store.record_artifacts(audit, artifacts)
+    context.log.info("report %s: %s", month, artifacts["md"])
+    return dg.MaterializeResult(
+        metadata={
+            "report": dg.MetadataValue.md(to_markdown(audit, picture=draw(audit))),
+            "verdict": str(audit.verdict),
+            "findings": findings_table(audit.findings, TABLE_ROWS),
+            "artifacts": dg.MetadataValue.json(artifacts),
+            "audit_id": str(audit.audit_id),
+        }
+    )
+
+
+def draw(audit: "Audit") -> str:
+    """The audit as a picture in a data URI; empty when there is nothing to draw."""
+    from growth_pipeline.audit.charts import audit_picture  # brings altair
+    from growth_pipeline.core.charts import data_uri, render_png  # brings altair
+
+    if not audit.findings and not audit.totals:
+        return ""
+    return data_uri(render_png(audit_picture(audit)))

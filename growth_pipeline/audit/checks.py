@@ -146,11 +146,11 @@ def _group_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult
 def _verdict_result(
     findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int]
 ) -> dg.AssetCheckResult:
-    failed = verdict is Verdict.FAIL
+    warning = verdict is Verdict.WARNING
     return dg.AssetCheckResult(
         check_name=VERDICT,
         passed=verdict is Verdict.PASS,
-        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.WARN if warning else dg.AssetCheckSeverity.ERROR,
         description=f"{verdict}: {_summary(findings, difference)}",
         metadata={
             "verdict": str(verdict),
@@ -161,9 +161,9 @@ def _verdict_result(
 
 
 def _severity(worst: Severity | None) -> dg.AssetCheckSeverity:
-    if worst is Severity.HIGH:
-        return dg.AssetCheckSeverity.ERROR
-    return dg.AssetCheckSeverity.WARN
+    if worst in (Severity.MEDIUM, Severity.LOW):
+        return dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckSeverity.ERROR
 
 
 def _summary(findings: Sequence[Finding], impacts: Mapping[str, int]) -> str:

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 @dg.resource(description="Audits and findings in Postgres.", required_resource_keys={"database"})
 def audit_store(context: dg.InitResourceContext) -> AuditStore:
     """Store on the run's database."""
-    from growth_pipeline.audit.store import AuditStore  # noqa: PLC0415 - when asked
+    from growth_pipeline.audit.store import AuditStore
 
     return AuditStore(context.resources.database)
 
 
 def remembering_store(database: Database) -> AuditStore:
     """A store for a dry run: what it publishes is rolled back, so it keeps the audit in memory."""
-    from growth_pipeline.audit.store import AuditStore  # noqa: PLC0415 - when asked
+    from growth_pipeline.audit.store import AuditStore
 
     class RememberingStore(AuditStore):
         kept: Audit | None = None

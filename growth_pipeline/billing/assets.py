@@ -101,7 +101,7 @@ def _extract_months(
     clock: Clock,
 ) -> Iterator[tuple[Month, "Manifest"]]:
     """Extract several months at once; the first failure ends all, finished months stay."""
-    from growth_pipeline.billing.extract import extract_month  # noqa: PLC0415 - brings polars
+    from growth_pipeline.billing.extract import extract_month  # brings polars
 
     def extract(month: Month) -> "Manifest":
         with open_reader() as reader:
@@ -157,7 +157,7 @@ def mirror(
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one Stripe object in its newest known state."""
-    from growth_pipeline.billing.mirror import apply_waiting  # noqa: PLC0415 - brings psycopg
+    from growth_pipeline.billing.mirror import apply_waiting  # brings psycopg
 
     with told_in_one_sentence(context):
         applied = apply_waiting(billing_store, now=clock())
@@ -189,7 +189,7 @@ def payments(
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one booked payment (a charge)."""
-    from growth_pipeline.billing.mirror import rebuild_payments  # noqa: PLC0415 - brings psycopg
+    from growth_pipeline.billing.mirror import rebuild_payments  # brings psycopg
 
     facts: list[PaymentFacts] = []
     with told_in_one_sentence(context):
@@ -201,3 +201,12 @@ def payments(
             metadata = {"dagster/row_count": rows.height, "booked_from_mirror": booked}
             add_month_metadata(context, month, metadata)
     return dg.MaterializeResult(check_results=check_payments(facts))
+
+
+book_job = dg.define_asset_job(
+    "book_job",
+    selection=dg.AssetSelection.assets(mirror, payments),
+    description="Applies the inbox and books the months again from the mirror. It repairs rows that "
+    "were changed by hand, so no audit runs it.",
+    tags={"dagster/max_runtime": "7200"},
+)

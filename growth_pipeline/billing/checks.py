@@ -62,7 +62,7 @@ class PaymentFacts(NamedTuple):
 
 def read_payment_facts(rows: pl.DataFrame) -> PaymentFacts:
     """Facts of a month's rows. Grain of `rows`: one booked payment of one account and mode."""
-    import polars as pl  # noqa: PLC0415 - slow, and only a run needs it
+    import polars as pl  # slow, and only a run needs it
 
     mirrored = rows.filter(pl.col("written_by") == "mirror")["charge_id"].drop_nulls()
     repeated = mirrored.filter(mirrored.is_duplicated()).unique().sort().to_list()

@@ -166,7 +166,8 @@ def _settle(turn: MirrorTurn, fates: Sequence[EventFate], *, now: datetime) -> A
     turn.mark(fates, now=now)
     for fate in fates:
         if fate.state == "quarantined":
-            _log.warning("event_quarantined", event_id=fate.key.event_id, reason=fate.reason)
+            code = (fate.reason or "").partition(":")[0]
+            _log.warning("event_quarantined", event_id=fate.key.event_id, code=code)
     states = [fate.state for fate in fates]
     return Applied(*(states.count(state) for state in ("applied", "ignored", "quarantined")))
 

@@ -38,7 +38,7 @@ def database_url(settings: Settings) -> str:
     """
     if settings.database_url:
         return settings.database_url.get_secret_value()
-    from growth_pipeline.storage.embedded import running_embedded  # noqa: PLC0415 - when asked
+    from growth_pipeline.storage.embedded import running_embedded
 
     server = running_embedded(settings.state_dir)
     if server is None:
@@ -53,7 +53,7 @@ def database_url(settings: Settings) -> str:
 @dg.resource(description="The application's Postgres database.")
 def database(_context: dg.InitResourceContext) -> Iterator[Database]:
     """Pool of one run, closed at its end."""
-    from growth_pipeline.storage.postgres import Database  # noqa: PLC0415 - when asked
+    from growth_pipeline.storage.postgres import Database
 
     opened = Database(database_url(load_settings()), application_name="growth dagster")
     try:
@@ -65,7 +65,7 @@ def database(_context: dg.InitResourceContext) -> Iterator[Database]:
 @dg.resource(description="The Parquet lake: a folder or an object store.")
 def lake(_context: dg.InitResourceContext) -> Lake:
     """The lake of the settings."""
-    from growth_pipeline.storage.lake import Lake  # noqa: PLC0415 - when asked
+    from growth_pipeline.storage.lake import Lake
 
     return Lake(load_settings().resolved_lake_url)
 
@@ -73,7 +73,7 @@ def lake(_context: dg.InitResourceContext) -> Lake:
 @dg.resource(description="The analytics engine over the lake.")
 def engine(_context: dg.InitResourceContext) -> Engine:
     """An engine within the bounds of the settings, spilling into the state folder."""
-    from growth_pipeline.storage.engine import Engine  # noqa: PLC0415 - when asked
+    from growth_pipeline.storage.engine import Engine
 
     settings = load_settings()
     return Engine(
@@ -94,7 +94,7 @@ def open_reader() -> StripeReader:
 
     Raises: ConfigurationError when the key is missing or wrong in shape.
     """
-    from growth_pipeline.stripe_api.client import (  # noqa: PLC0415 - when asked
+    from growth_pipeline.stripe_api.client import (
         StripeAccess,
         StripeReader,
     )
@@ -119,7 +119,7 @@ def open_reader() -> StripeReader:
 )
 def billing_store(context: dg.InitResourceContext) -> BillingStore:
     """Store on the run's database."""
-    from growth_pipeline.billing.store import BillingStore  # noqa: PLC0415 - when asked
+    from growth_pipeline.billing.store import BillingStore
 
     return BillingStore(context.resources.database)
 

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,8 @@ _RECORD = "demo.json"
 _STATUS = "demo-status.json"  # the landing page reads it
 _WORK = "work"
 _STEP_SECONDS = 600.0
+_POLL_SECONDS = 0.05
+_MOST_WORKERS = 3
 _SANDBOX = "growth_pipeline.sandbox"
 _API_KEY = "rk_test_sandbox"  # opens nothing but a server on this machine, made for this demo
 _RATE = "100000"  # requests a second: the sandbox has no limit
@@ -168,14 +170,28 @@ class _Demo:
         crew.start_web(web)
         crew.wait_for(f"{web.url}/", what="the web app")
         self._say(f"first page after {_seconds():.1f} s: {web.url}")
-        work = self._start_work(crew, sandbox)
+        workers = Workers(crew, self._folder / _WORK, sandbox.months)
+        extracted = workers.begin("extract")  # reads Stripe, so it need not wait for the webhooks
         workspace = crew.start_code(runtime)
         crew.start_ui(workspace, ui)
-        self._deliver(sandbox, web, database_url)
-        self._run_work(work, sandbox)
+        planted = sandbox.plant()
+        if self._record.done:
+            self._step("the company's history is there from the last demo")
+        else:
+            self._deliver(sandbox, web, database_url)
+            self._step("booking all months again from the mirror")
+            workers.wait_for(workers.begin("book"))
+            self._step("somebody changes the books by hand")
+            self._tamper(sandbox, database_url)
+            self._record = replace(self._record, done=True)
+            _write(self._folder / _RECORD, json.dumps(asdict(self._record)))
+        workers.wait_for(extracted)
+        self._step("auditing every month against Stripe")
+        reports = workers.audit(on_progress=self._step)
+        workers.stop()
         crew.start_daemon(workspace)
         crew.wait_for(f"{ui.url}/server_info", what="Dagster's UI")
-        card = self._card(sandbox, web, ui, database_url)
+        card = self._card(reports, planted, sandbox, web=web, ui=ui, database_url=database_url)
         self._finish(variables)
         return card
 
@@ -206,14 +222,7 @@ class _Demo:
         return Sandbox(json.loads(ready_file.read_bytes()))
 
     def _deliver(self, sandbox: Sandbox, web: Address, database_url: str) -> None:
-        """Every event through the real webhook route, but for those planted to be lost.
-
-        Then comes the hand of somebody who writes into the books.
-        """
-        sandbox.plant()
-        if self._record.done:
-            self._step("the company's history is there from the last demo")
-            return
+        """Every event through the real webhook route, but for those planted to be lost."""
         self._step("Stripe's history arrives at /webhooks/stripe")
         delivery = sandbox.start_delivery(f"{web.url}/webhooks/stripe", self._record.webhook_secret)
         self._supervisor.wait_until(
@@ -227,10 +236,6 @@ class _Demo:
                 what="the inbox",
                 seconds=_STEP_SECONDS,
             )
-        self._step("somebody changes the books by hand")
-        self._tamper(sandbox, database_url)
-        self._record = replace(self._record, done=True)
-        _write(self._folder / _RECORD, json.dumps(asdict(self._record)))
 
     def _tamper(self, sandbox: Sandbox, database_url: str) -> None:
         variables = {**inherited(), "SANDBOX_DATABASE_URL": database_url}
@@ -238,7 +243,11 @@ class _Demo:
         child = crew.start(
             "sandbox-tamper", _SANDBOX, "tamper", "--control", sandbox.url, may_end=True
         )
-        self._wait_for_end(child, what="the tampering")
+        self._supervisor.wait_until(
+            lambda: child.process.poll() is not None, what="the tampering", seconds=_STEP_SECONDS
+        )
+        if child.process.returncode != 0:
+            raise child_failed(child)
 
     # --- the pipeline ----------------------------------------------------------------------------
 
@@ -264,42 +273,16 @@ class _Demo:
             "GROWTH_WEB__DAGSTER_URL": ui.url,
         }
 
-    def _start_work(self, crew: Crew, sandbox: Sandbox) -> Child:
-        folder = self._folder / _WORK
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        module = "growth_pipeline.operate.demo_work"
-        return crew.start("work", module, str(folder), *sandbox.months, may_end=True, pipe=True)
-
-    def _run_work(self, work: Child, sandbox: Sandbox) -> None:
-        """Let the waiting process extract and audit, and say how far it is."""
-        self._step("extracting and auditing every month")
-        if work.process.stdin is not None:
-            with suppress(BrokenPipeError), work.process.stdin as stream:
-                stream.write(b"go\n")
-        said = 0
-        while work.process.poll() is None:
-            self._supervisor.watch()
-            done = len(self._reports())
-            if done > said:
-                said = done
-                self._step(f"audited {done} of {len(sandbox.months)} months")
-            time.sleep(0.1)
-        self._wait_for_end(work, what="the audit")
-
-    def _wait_for_end(self, child: Child, *, what: str) -> None:
-        """Raises: GrowthError with the child's last words when it did not end well."""
-        self._supervisor.wait_until(
-            lambda: child.process.poll() is not None, what=what, seconds=_STEP_SECONDS
-        )
-        if child.process.returncode != 0:
-            raise child_failed(child)
-
-    def _reports(self) -> list[Path]:
-        return sorted((self._folder / _WORK).glob("[0-9]*.json"))
-
-    def _card(self, sandbox: Sandbox, web: Address, ui: Address, database_url: str) -> Card:
-        reports = [json.loads(path.read_bytes()) for path in self._reports()]
+    def _card(
+        self,
+        reports: list[dict[str, Any]],
+        planted: list[dict[str, Any]],
+        sandbox: Sandbox,
+        *,
+        web: Address,
+        ui: Address,
+        database_url: str,
+    ) -> Card:
         findings = [
             {**finding, "month": report["month"]}
             for report in reports
@@ -311,7 +294,7 @@ class _Demo:
             stripe=sandbox.url,
             database_url=database_url,
             verdicts={report["month"]: report["verdict"] for report in reports},
-            outcome=compare_with_truth(sandbox.plant(), findings),
+            outcome=compare_with_truth(planted, findings),
             seconds=_seconds(),
             logs=self._folder / "logs",
         )
@@ -321,6 +304,63 @@ class _Demo:
         text = "".join(f"{name}={value}\n" for name, value in variables.items())
         _write(self._folder / DEMO_ENVIRONMENT, text)
         _write(self._folder / _STATUS, json.dumps({"state": "ready", "step": ""}))
+
+
+class Workers:
+    """A few processes that run the pipeline's jobs; see demo_work.py."""
+
+    def __init__(self, crew: Crew, folder: Path, months: list[str]) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        self._supervisor = crew.supervisor
+        self._folder = folder
+        self._months = months
+        count = min(_MOST_WORKERS, max(1, (psutil.cpu_count() or 1) - 1))
+        module = "growth_pipeline.operate.demo_work"
+        self._workers = [
+            crew.start(f"work-{number}", module, str(folder), pipe=True) for number in range(count)
+        ]
+
+    def begin(self, job: str, month: str | None = None, worker: Child | None = None) -> Path:
+        """Hand a job over all months, or one month's audit, to a worker; the file to wait for."""
+        task = {"do": job, "first": month or self._months[0], "last": month or self._months[-1]}
+        stream = (worker or self._workers[0]).process.stdin
+        if stream is None:
+            raise RuntimeError("a worker has an open standard input")
+        stream.write(json.dumps(task).encode() + b"\n")
+        stream.flush()
+        return self._folder / f"{job}-{task['last']}.json"
+
+    def wait_for(self, result: Path) -> None:
+        """Wait until a job is done. Raises: ChildEndedError with the reason it failed for."""
+        self._supervisor.wait_until(
+            result.exists, what=result.stem.split("-")[0], seconds=_STEP_SECONDS
+        )
+
+    def audit(self, *, on_progress: Say) -> list[dict[str, Any]]:
+        """Audit every month, each worker one at a time; the reports in the order of months."""
+        waiting = list(self._months)
+        busy: dict[Path, Child] = {}
+        idle = list(self._workers)
+        results: list[Path] = []
+        while waiting or busy:
+            while waiting and idle:
+                worker = idle.pop()
+                busy[self.begin("audit", waiting.pop(0), worker)] = worker
+            done = [path for path in busy if path.exists()]
+            for path in done:
+                idle.append(busy.pop(path))
+            results += done
+            if done:
+                on_progress(f"audited {len(results)} of {len(self._months)} months")
+            self._supervisor.watch()
+            time.sleep(_POLL_SECONDS)
+        return [json.loads(path.read_bytes()) for path in sorted(results)]
+
+    def stop(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            self._supervisor.stop(worker)
 
 
 class Sandbox:

@@ -1,55 +1,56 @@
-"""The demo's pipeline work in a process of its own: `python -m growth_pipeline.operate.demo_work`.
+"""The demo's pipeline runs, in processes of their own: `-m growth_pipeline.operate.demo_work`.
 
-It imports Dagster while the company is still being delivered, waits for a line on its standard
-input, then extracts all months in one run and audits each. The results lie in files: a month's
-report appears whole, and the demo counts them. Ended like every other process of the demo.
+Each reads one task a line from its standard input and leaves a file once it is done. So Dagster is
+imported while there is nothing to run yet, several audits run at once, and the demo's own process
+stays light and quick to end.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from growth_pipeline.core.errors import GrowthError
-from growth_pipeline.core.periods import Month
 from growth_pipeline.definitions import launch
 
 _AUDIT_ASSETS = ("audit/findings", "audit/report")
 
 
-def work(folder: Path, months: list[Month]) -> None:
-    """Extract, book and audit the months; `<month>.json` in the folder is a month's report.
+def work(task: dict[str, Any], folder: Path) -> None:
+    """Do one task: `{"do": "extract" | "book" | "audit", "first": month, "last": month}`.
 
+    Afterwards `<do>-<last>.json` lies in the folder, whole; after an audit it is the report.
     Raises: the GrowthError of the step that failed.
     """
-    span = (months[0].key, months[-1].key)
-    launch("extract_job", partition_range=span, on_progress=_tell)
-    launch("audit_job", partition_range=span, assets=["billing/mirror", "billing/payments"])
-    for month in months:
-        launched = launch(
-            "audit_job", partition_key=month.key, assets=_AUDIT_ASSETS, on_progress=_tell
-        )
-        fresh = folder / f".{month.key}.json"
-        fresh.write_bytes(launched.documents["json"])
-        fresh.replace(folder / f"{month.key}.json")
+    if task["do"] == "audit":
+        launched = launch("audit_job", partition_key=task["last"], assets=_AUDIT_ASSETS)
+        result = launched.documents["json"]
+    else:
+        launch(f"{task['do']}_job", partition_range=(task["first"], task["last"]))
+        result = b"{}"
+    name = f"{task['do']}-{task['last']}.json"
+    fresh = folder / f".{name}"
+    fresh.write_bytes(result)
+    fresh.replace(folder / name)
+
+
+def main() -> None:
+    """Argument: the folder for reports. Ends with its input."""
+    folder = Path(sys.argv[1])
+    for line in sys.stdin:
+        try:
+            work(json.loads(line), folder)
+        except GrowthError as error:
+            _tell(f"{error.message} ({error.remedy})")
+            raise SystemExit(int(error.exit_code)) from None
+        _tell(line.strip())
 
 
 def _tell(message: str) -> None:
     sys.stdout.write(message + "\n")
     sys.stdout.flush()
-
-
-def main() -> None:
-    """Arguments: the folder for results, then the months."""
-    folder = Path(sys.argv[1])
-    months = [Month.parse(key) for key in sys.argv[2:]]
-    if not sys.stdin.readline():
-        return  # the demo ended before there was anything to do
-    try:
-        work(folder, months)
-    except GrowthError as error:
-        _tell(f"{error.message} ({error.remedy})")
-        raise SystemExit(int(error.exit_code)) from None
 
 
 if __name__ == "__main__":

@@ -93,17 +93,18 @@ def _not_expandable(path: str, hint: str = "") -> ApiError:
 
 
 def _leads_somewhere(kind: str, steps: Sequence[str]) -> bool:
-    trail: list[str] = []
-    for step in steps:
-        if kind == _ANY:
-            return True
-        trail.append(step)
-        path = ".".join(trail)
+    if kind == _ANY:
+        return True
+    for count in range(1, len(steps) + 1):
+        path, rest = ".".join(steps[:count]), steps[count:]
         if path in _EXPANDABLE.get(kind, {}):
-            kind, trail = _EXPANDABLE[kind][path], []
-        elif path in _INCLUDABLE.get(kind, {}) or (kind, path) == ("price", "tiers"):
-            return step == steps[-1]
-    return bool(steps) and not trail
+            return not rest or _leads_somewhere(_EXPANDABLE[kind][path], rest)
+        if path in _INCLUDABLE.get(kind, {}):
+            inner = RESOURCES[_INCLUDABLE[kind][path][0]].object
+            return not rest or (rest[0] == "data" and _leads_somewhere(inner, rest[1:]))
+        if (kind, path) == ("price", "tiers"):
+            return not rest
+    return False
 
 
 def expand(store: Store, obj: Json, steps: Sequence[str]) -> None:
@@ -115,22 +116,27 @@ def _walk(store: Store, owner: Json, node: Any, trail: list[str], steps: list[st
     if isinstance(node, list):
         for element in node:
             _walk(store, owner, element, trail, steps)
-        return
-    if not isinstance(node, dict) or not steps:
-        return
-    step, rest = steps[0], steps[1:]
-    path = ".".join([*trail, step])
-    if step not in node:
-        node[step] = _included(store, owner, step)
-        return
-    if path in _EXPANDABLE.get(owner["object"], {}):
-        target = _EXPANDABLE[owner["object"]][path]
-        node[step] = _resolve(store, target, node[step])
-        for inner in node[step] if isinstance(node[step], list) else [node[step]]:
-            if isinstance(inner, dict):
-                _walk(store, inner, inner, [], rest)
-        return
-    _walk(store, owner, node[step], [*trail, step], rest)
+    elif isinstance(node, dict) and steps:
+        _step(store, owner, node, [*trail, steps[0]], steps[1:])
+
+
+def _step(store: Store, owner: Json, node: Json, trail: list[str], rest: list[str]) -> None:
+    key, path = trail[-1], ".".join(trail)
+    if key not in node:
+        node[key] = _included(store, owner, key)
+        _go_on(store, node[key]["data"] if rest else [], rest[1:])
+    elif path in _EXPANDABLE.get(owner["object"], {}):
+        node[key] = _resolve(store, _EXPANDABLE[owner["object"]][path], node[key])
+        _go_on(store, node[key] if isinstance(node[key], list) else [node[key]], rest)
+    else:
+        _walk(store, owner, node[key], trail, rest)
+
+
+def _go_on(store: Store, objects: Sequence[Any], steps: list[str]) -> None:
+    """Expands the rest of a path in objects that are there now; ids of none stay as they are."""
+    for obj in objects:
+        if isinstance(obj, dict):
+            _walk(store, obj, obj, [], steps)
 
 
 def _resolve(store: Store, target: str, value: Any) -> Any:

@@ -96,8 +96,19 @@ def start_embedded(state_dir: Path, *, databases: Sequence[str] = DATABASES) -> 
     data_dir = _data_dir(state_dir)
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     with _locked(data_dir):
-        server = _running(data_dir) or _start(data_dir)
-        _create_databases(server, databases)
+        try:
+            return _serving(data_dir, databases)
+        except psycopg.OperationalError as error:
+            raise _start_error(
+                data_dir, f"it does not answer: {_last_lines(str(error))}"
+            ) from error
+
+
+@stamina.retry(on=psycopg.OperationalError, attempts=5, timeout=10)
+def _serving(data_dir: Path, databases: Sequence[str]) -> EmbeddedServer:
+    """A server that answers; one that was just killed still looks alive for an instant."""
+    server = _running(data_dir) or _start(data_dir)
+    _create_databases(server, databases)
     return server
 
 

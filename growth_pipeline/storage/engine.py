@@ -5,8 +5,11 @@ Queries live in `sql/<slice>/`; nothing here knows what they compute.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +25,9 @@ Table: TypeAlias = "Sequence[str] | pl.DataFrame | pa.Table"
 """Paths of Parquet files with the same columns, or a frame."""
 
 
+_DAY_SECONDS = 86_400
+
+
 class Engine:
     """DuckDB with bounds; each query has a database of its own in memory. Threads may share it."""
 
@@ -34,6 +40,7 @@ class Engine:
         self._memory_limit = memory_limit
         self._threads = threads
         self._temp_dir = Path(temp_dir or Path(tempfile.gettempdir()) / "growth-engine")
+        self._sweep()
 
     def query(
         self,
@@ -51,30 +58,45 @@ class Engine:
         import duckdb
         import polars as pl
 
-        with duckdb.connect(":memory:", config=self._config()) as connection:
-            try:
-                connection.execute("set TimeZone = 'UTC'")
+        try:
+            with self._connected() as connection:
                 for name, table in tables.items():
                     _register(connection, name, table)
                 relation = connection.sql(sql, params=dict(params) if params else None)
+                if relation is None:
+                    raise GrowthError("the engine's query gives no table")
                 arrow = relation.to_arrow_table()
-            except duckdb.Error as error:
-                raise _translated(error, self._memory_limit) from error
-            frame: pl.DataFrame = pl.from_arrow(arrow)  # type: ignore[assignment]
-            return _with_whole_numbers(frame)
+        except duckdb.Error as error:
+            raise _translated(error, self._memory_limit) from error
+        frame: pl.DataFrame = pl.from_arrow(arrow)  # type: ignore[assignment]
+        return _with_whole_numbers(frame)
 
-    def _config(self) -> dict[str, str | bool | int | float | list[str]]:
+    @contextmanager
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database in memory with a spill folder of its own: databases must not share one."""
+        import duckdb
+
         self._temp_dir.mkdir(parents=True, exist_ok=True)
-        config: dict[str, Any] = {
-            "memory_limit": self._memory_limit,
-            "temp_directory": str(self._temp_dir),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",  # a table is what was given, not a variable
-        }
-        if self._threads is not None:
-            config["threads"] = self._threads
-        return config
+        with tempfile.TemporaryDirectory(dir=self._temp_dir, prefix="query-") as spill:
+            config: dict[str, Any] = {
+                "memory_limit": self._memory_limit,
+                "temp_directory": spill,
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "python_enable_replacements": "false",  # a table is what was given, no variable
+            }
+            if self._threads is not None:
+                config["threads"] = self._threads
+            with duckdb.connect(":memory:", config=config) as connection:
+                connection.execute("set TimeZone = 'UTC'")
+                yield connection
+
+    def _sweep(self) -> None:
+        """Remove spill folders of processes that were killed a day ago or more."""
+        for folder in self._temp_dir.glob("query-*"):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _DAY_SECONDS:
+                    shutil.rmtree(folder)
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:

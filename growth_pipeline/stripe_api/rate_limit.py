@@ -53,8 +53,8 @@ def shared_budget(
 
 
 def _limiter(per_second: float) -> Limiter:
-    from pyrate_limiter import Limiter, Rate, StateBucket, TokenBucket  # noqa: PLC0415 (0.1 s)
-    from pyrate_limiter.limiter import SingleBucketFactory  # noqa: PLC0415
+    from pyrate_limiter import Limiter, Rate, StateBucket, TokenBucket
+    from pyrate_limiter.limiter import SingleBucketFactory
 
     if per_second < _SMOOTH_FROM:
         rate = Rate(1, math.ceil(1000 / per_second))

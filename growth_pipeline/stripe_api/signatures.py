@@ -81,7 +81,7 @@ def _parts(header: str) -> list[tuple[str, str, str]]:
 
 
 def _signed_by(secret: str, body: bytes, header: str) -> bool:
-    from stripe import SignatureVerificationError  # noqa: PLC0415 (slow import)
+    from stripe import SignatureVerificationError
 
     try:
         _sdk().verify_header(body, header, secret, tolerance=None)
@@ -94,6 +94,6 @@ def _signed_by(secret: str, body: bytes, header: str) -> bool:
 
 
 def _sdk() -> type[WebhookSignature]:
-    from stripe import WebhookSignature  # noqa: PLC0415 (slow import)
+    from stripe import WebhookSignature
 
     return WebhookSignature

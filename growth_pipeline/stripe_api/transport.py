@@ -34,7 +34,7 @@ class StripeTransport:
     """Connections to one address with one key, and the number of requests made over them."""
 
     def __init__(self, access: StripeAccess, clock: Callable[[], datetime]) -> None:
-        import httpx  # noqa: PLC0415 (0.3 s, and definitions load without it)
+        import httpx
 
         self._access = access
         self._clock = clock
@@ -78,7 +78,7 @@ class StripeTransport:
         asked for, in words. `read` raises TryAgain for an answer that may be better next time.
         Raises: StripeIncompleteError, StripeUnreachableError, and whatever else `read` raises.
         """
-        import stamina  # noqa: PLC0415 (0.1 s, and definitions load without it)
+        import stamina
 
         seconds = 0.0 if once else self._access.retry_seconds
         deadline = monotonic() + seconds
@@ -107,7 +107,7 @@ class StripeTransport:
         raise AssertionError("a retry loop either returns or raises")
 
     def _send(self, endpoint: str, path: str, params: Mapping[str, str]) -> Answer:
-        import httpx  # noqa: PLC0415
+        import httpx
 
         self._budget.wait(endpoint)
         self.request_count += 1
@@ -148,7 +148,7 @@ class StripeTransport:
 
 
 def _cause(error: httpx.RequestError) -> str:
-    import httpx  # noqa: PLC0415
+    import httpx
 
     if isinstance(error, httpx.ConnectTimeout):
         return "the connection timed out"

@@ -23,7 +23,7 @@ from growth_pipeline.core.errors import ConfigurationError, GrowthError
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.embedded import running_embedded
 from growth_pipeline.storage.migrations import pending
-from growth_pipeline.storage.postgres import Database
+from growth_pipeline.storage.postgres import Database, connect
 from growth_pipeline.stripe_api.signatures import warm_up
 from growth_pipeline.web.apply_worker import ApplyWorker
 from growth_pipeline.web.inbox_writer import InboxWriter
@@ -63,7 +63,7 @@ def create_app(
         dagster_url=settings.web.dagster_url or f"http://127.0.0.1:{settings.web.dagster_port}",
         demo_status_path=settings.state_dir / "demo-status.json",
         has_webhook_secret=receiver.is_configured,
-        readiness=_ReadinessProbe(database, _database_url(settings)).check,
+        readiness=_ReadinessProbe(_database_url(settings)).check,
         warnings=lambda: receiver.warnings,
     )
 
@@ -95,10 +95,12 @@ def create_app(
 
 
 class _ReadinessProbe:
-    """Asks the database at most once at a time, so that a slow one cannot pile up questions."""
+    """Asks the database at most once at a time, so that a slow one cannot pile up questions.
 
-    def __init__(self, database: Database, url: str) -> None:
-        self._database = database
+    It asks on a connection of its own: that one fails at once and says why, a pool waits.
+    """
+
+    def __init__(self, url: str) -> None:
         self._url = url
         self._is_migrated = False
         self._asking = threading.Lock()
@@ -120,8 +122,7 @@ class _ReadinessProbe:
                 reason = f"{len(missing)} migrations are missing"
                 return Readiness(False, reason, "run growth migrate")
             self._is_migrated = True
-        with self._database.connection() as connection:
-            connection.execute("select 1")
+        connect(self._url).close()
         return Readiness(True)
 
 

@@ -98,8 +98,9 @@ class InboxWriter:
                 for waiting in batch:
                     self._store_batch([waiting])
                 return
-            _log.exception("inbox_refused_event", event_id=batch[0].event.event_id)
-            _answer(batch, GrowthError(f"the event was not stored: {type(error).__name__}"))
+            name = type(error).__name__  # its text may quote a customer's row
+            _log.error("inbox_refused_event", event_id=batch[0].event.event_id, error=name)
+            _answer(batch, GrowthError(f"the event was not stored: {name}"))
         else:
             _answer(batch, None)
             self._on_stored()

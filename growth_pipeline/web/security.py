@@ -91,7 +91,7 @@ def _names(route: BaseRoute) -> Iterator[str]:
         for method in (route.methods or set()) - {"HEAD"}:
             yield f"{method} {route.path}"
     else:
-        yield f"ANY {getattr(route, 'path', route)}"
+        yield f"ANY {getattr(route, 'path', type(route).__name__)}"
 
 
 class Gate:

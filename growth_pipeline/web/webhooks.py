@@ -28,7 +28,7 @@ from growth_pipeline.stripe_api.signatures import SignatureError, SignatureReaso
 _log: Final = structlog.get_logger(__name__)
 
 BODY_LIMIT: Final = 4 * 1024 * 1024
-_ANSWER_SECONDS: Final = 8.0  # then "not stored yet": Stripe sends it again, the key is the same
+_ANSWER_SECONDS: Final = 5.0  # then "not stored yet": Stripe sends it again, the key is the same
 _SKEW_COUNT: Final = 5
 _SKEW_WINDOW: Final = timedelta(seconds=60)
 

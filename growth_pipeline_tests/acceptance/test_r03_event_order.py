@@ -63,7 +63,9 @@ def run(seed, histories, orders):
 def check(acceptance_line, figures):
     wrong = figures["mismatches"] + figures["revived"]
     share = figures["undecided"] / figures["histories"]
-    violations = ([f"{wrong} wrong states"] if wrong else []) + ([f"undecided {share}"] if share > 0.001 else [])
+    violations = ([f"{wrong} wrong states"] if wrong else []) + (
+        [f"undecided {share}"] if share > 0.001 else []
+    )
     acceptance_line("R03", violations=violations, load=figures)
 
 

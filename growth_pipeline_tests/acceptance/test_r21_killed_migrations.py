@@ -1,7 +1,7 @@
 """R21: migrations killed at any statement, by any means, end in the schema of a fresh install.
 
 SIGKILL of the migrator, pg_terminate_backend and a lock timeout before the statements of the
-migrations and before their COMMIT (with --full every one, else the newest file's and 40 others);
+migrations and before their COMMIT (with --full every one, else the newest file's and 25 others);
 several migrators at once, some killed; a failing file stops.
 The schema is compared from Postgres's catalogs, read here, not from what the migrator says.
 """
@@ -131,10 +131,10 @@ def points(postgres_server) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def chosen(points: list[tuple[str, int]], seed: int, full: bool) -> list[tuple[str, int]]:
-    """All points; in the fast tier those of the newest file and, beside them, 40 drawn by seed."""
+    """All points; in the fast tier those of the newest file and, beside them, 25 drawn by seed."""
     newest = [point for point in points if point[0] == NAMES[-1]]
     older = points[: -len(newest)]
-    drawn = older if full else random.Random(seed).sample(older, min(40, len(older)))
+    drawn = older if full else random.Random(seed).sample(older, min(25, len(older)))
     return sorted(drawn) + newest
 
 
@@ -284,7 +284,7 @@ def test_a_lock_held_at_any_statement_is_given_way_to_and_waited_for(
         LOCKED + n
         for n in range(sum(path.read_text().count("xact_lock(") for path in folder.iterdir()))
     ]
-    chosen = numbers if full else random.Random(seed).sample(numbers, 12)
+    chosen = numbers if full else random.Random(seed).sample(numbers, 8)
     refused: list[int] = []
     with psycopg.connect(empty_database_url, autocommit=True) as holder:
         wanted = {

@@ -68,8 +68,12 @@ def test_a_later_second_wins_whatever_arrives_first():
 
 
 def test_created_that_arrives_after_updated_does_not_go_back():
-    created = seen("customer.subscription.created", a_subscription(status="trialing"), id="evt_9", at=0)
-    updated = seen("customer.subscription.updated", a_subscription(status="active"), id="evt_1", at=0)
+    created = seen(
+        "customer.subscription.created", a_subscription(status="trialing"), id="evt_9", at=0
+    )
+    updated = seen(
+        "customer.subscription.updated", a_subscription(status="active"), id="evt_1", at=0
+    )
     assert one_state(created, updated) == State(updated)
 
 
@@ -106,7 +110,12 @@ def test_two_updates_of_one_second_are_ordered_by_their_previous_attributes():
 def test_a_chain_is_followed_through_a_state_that_comes_twice():
     # 1 -> 2 -> 1 -> 3 within a second: only the last state has no step out of it.
     steps = [
-        seen("customer.subscription.updated", a_subscription(quantity=q), id=id_, previous={"quantity": before})
+        seen(
+            "customer.subscription.updated",
+            a_subscription(quantity=q),
+            id=id_,
+            previous={"quantity": before},
+        )
         for id_, before, q in [("evt_c", 1, 2), ("evt_a", 2, 1), ("evt_b", 1, 3)]
     ]
     assert one_state(*steps).snapshot.payload["quantity"] == 3
@@ -136,12 +145,26 @@ def test_a_chain_with_a_missing_link_is_undecided():
 def test_undo_puts_back_nested_keys_lists_and_keys_that_did_not_exist():
     now = {"a": 1, "metadata": {"x": "new", "y": "same", "z": "added"}, "list": [1, 2]}
     previous = {"metadata": {"x": "old", "z": None}, "list": [1]}
-    assert undo(now, previous) == {"a": 1, "metadata": {"x": "old", "y": "same", "z": None}, "list": [1]}
+    assert undo(now, previous) == {
+        "a": 1,
+        "metadata": {"x": "old", "y": "same", "z": None},
+        "list": [1],
+    }
 
 
 def test_null_and_absent_are_the_same_state():
-    first = seen("customer.updated", a_customer(metadata={}), id="evt_2", previous={"email": "old@example.test"})
-    second = seen("customer.updated", a_customer(metadata={"k": "v"}), id="evt_1", previous={"metadata": {"k": None}})
+    first = seen(
+        "customer.updated",
+        a_customer(metadata={}),
+        id="evt_2",
+        previous={"email": "old@example.test"},
+    )
+    second = seen(
+        "customer.updated",
+        a_customer(metadata={"k": "v"}),
+        id="evt_1",
+        previous={"metadata": {"k": None}},
+    )
     assert one_state(first, second) == State(second)
 
 
@@ -161,13 +184,17 @@ def test_a_final_status_is_never_left_even_by_a_later_event():
 
 
 def test_uncollectible_can_become_paid():
-    given_up = seen("invoice.marked_uncollectible", an_invoice(status="uncollectible"), id="evt_1", at=0)
+    given_up = seen(
+        "invoice.marked_uncollectible", an_invoice(status="uncollectible"), id="evt_1", at=0
+    )
     paid = seen("invoice.paid", an_invoice(status="paid"), id="evt_2", at=1)
     assert one_state(given_up, paid) == State(paid)
 
 
 def test_a_cancelled_subscription_stays_cancelled_and_readable():
-    cancelled = seen("customer.subscription.deleted", a_subscription(status="canceled"), id="evt_1", at=0)
+    cancelled = seen(
+        "customer.subscription.deleted", a_subscription(status="canceled"), id="evt_1", at=0
+    )
     late = seen("customer.subscription.updated", a_subscription(status="active"), id="evt_2", at=0)
     assert one_state(cancelled, late) == State(cancelled)
 
@@ -184,7 +211,9 @@ def test_a_chosen_id_may_be_used_again_after_the_deletion():
     coupon = {"id": "WELCOME", "object": "coupon", "created": NOON}
     first = seen("coupon.created", coupon, id="evt_1", at=0)
     gone = seen("coupon.deleted", coupon, id="evt_2", at=10)
-    again = seen("coupon.created", coupon | {"created": NOON + 20, "percent_off": 5}, id="evt_3", at=20)
+    again = seen(
+        "coupon.created", coupon | {"created": NOON + 20, "percent_off": 5}, id="evt_3", at=20
+    )
     late = seen("coupon.updated", coupon | {"name": "late"}, id="evt_4", at=9)
     assert one_state(first, gone, late).deleted_at == gone.state_at
     assert one_state(first, gone, again, late) == State(again)
@@ -197,7 +226,10 @@ def test_a_chosen_id_may_be_used_again_after_the_deletion():
     [
         (a_refund(status="succeeded"), a_refund(status="failed")),
         (a_dispute(status="lost"), a_dispute(status="won")),
-        ({"id": "po_1", "object": "payout", "status": "paid"}, {"id": "po_1", "object": "payout", "status": "failed"}),
+        (
+            {"id": "po_1", "object": "payout", "status": "paid"},
+            {"id": "po_1", "object": "payout", "status": "failed"},
+        ),
     ],
 )
 def test_money_that_came_back_later_counts(before, after):
@@ -216,16 +248,24 @@ def test_money_objects_of_one_second_without_a_chain_are_flagged_and_the_further
 def test_money_objects_with_a_chain_are_certain():
     first = seen("charge.succeeded", a_charge(), id="evt_9")
     second = seen(
-        "charge.updated", a_charge(balance_transaction="txn_1"), id="evt_1", previous={"balance_transaction": None}
+        "charge.updated",
+        a_charge(balance_transaction="txn_1"),
+        id="evt_1",
+        previous={"balance_transaction": None},
     )
     assert one_state(first, second) == State(second)
 
 
 def test_a_status_nobody_taught_us_is_not_final_and_flagged():
     known = seen("customer.subscription.updated", a_subscription(status="active"), id="evt_1")
-    strange = seen("customer.subscription.updated", a_subscription(status="hibernating"), id="evt_2")
+    strange = seen(
+        "customer.subscription.updated", a_subscription(status="hibernating"), id="evt_2"
+    )
     assert one_state(known, strange) == State(known)
-    both = [seen("x.updated", a_subscription(status=s), id=f"evt_{s}") for s in ("hibernating", "estivating")]
+    both = [
+        seen("x.updated", a_subscription(status=s), id=f"evt_{s}")
+        for s in ("hibernating", "estivating")
+    ]
     assert one_state(*both).undecided is True
 
 
@@ -247,7 +287,9 @@ def test_an_event_inside_the_fetch_follows_it_if_it_undoes_to_it():
 
 
 def test_two_fetches_that_contradict_each_other_give_one_flagged_state():
-    assert one_state(fetched(a_customer(email="a")), fetched(a_customer(email="b"))).undecided is True
+    assert (
+        one_state(fetched(a_customer(email="a")), fetched(a_customer(email="b"))).undecided is True
+    )
 
 
 # --- step by step --------------------------------------------------------------------------------

@@ -38,13 +38,17 @@ def test_a_connected_account_names_itself_and_others_get_the_own_account():
     assert [row.account_id for row in rows] == ["self", "acct_9"]
 
 
-@pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b'{"a":NaN}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"not json", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b'{"a":NaN}', b"[" * 100_000]
+)
 def test_what_is_not_utf8_json_is_no_event(body):
     with pytest.raises(Unreadable):
         parse_envelope(body)
 
 
-@pytest.mark.parametrize("body", [b"[]", b"1", b'"text"', b"null", b"{}", b'{"id":7,"type":"charge.succeeded"}'])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"1", b'"text"', b"null", b"{}", b'{"id":7,"type":"charge.succeeded"}']
+)
 def test_json_that_is_no_event_is_kept_under_a_name_made_from_its_bytes(body):
     envelope = parse_envelope(body)
     assert envelope.event_id.startswith("sha256_")
@@ -91,8 +95,14 @@ def test_what_only_looks_poisonous_is_applied(text):
 
 
 def test_types_we_do_not_need_are_ignored_and_unknown_ones_quarantined():
-    assert decide(parse_envelope(an_event("setup_intent.created", {"id": "seti_1"}))).handling is Handling.IGNORE
-    assert decide(parse_envelope(an_event("invoice.upcoming", {"object": "invoice"}))).handling is Handling.IGNORE
+    assert (
+        decide(parse_envelope(an_event("setup_intent.created", {"id": "seti_1"}))).handling
+        is Handling.IGNORE
+    )
+    assert (
+        decide(parse_envelope(an_event("invoice.upcoming", {"object": "invoice"}))).handling
+        is Handling.IGNORE
+    )
     assert code_of(an_event("charge.teleported", a_charge())) == "unknown_type"
     assert code_of(an_event("wormhole.opened", {"id": "wh_1"})) == "unknown_type"
 

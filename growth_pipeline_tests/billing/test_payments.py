@@ -51,7 +51,11 @@ def test_the_fee_is_unknown_until_the_balance_transaction_is():
         booked(a_charge(balance_transaction=expanded)),
         booked(a_charge(balance_transaction="txn_1"), balance_transaction=expanded),
     ):
-        assert (payment.fee_minor, payment.net_minor, payment.settlement_currency) == (59, 941, "eur")
+        assert (payment.fee_minor, payment.net_minor, payment.settlement_currency) == (
+            59,
+            941,
+            "eur",
+        )
 
 
 def test_an_uncaptured_charge_shows_what_was_asked_for():
@@ -122,13 +126,19 @@ def test_dispute_funds_are_withdrawn_less_reinstated_in_the_dispute_s_currency(m
 
 
 def test_several_disputes_of_a_charge_add_up():
-    disputes = [a_dispute("dp_1", "ch_1", -300, amount=300), a_dispute("dp_2", "ch_1", -200, 200, amount=200)]
+    disputes = [
+        a_dispute("dp_1", "ch_1", -300, amount=300),
+        a_dispute("dp_2", "ch_1", -200, 200, amount=200),
+    ]
     assert booked(a_charge(), (), disputes).disputed_minor == 300
 
 
 def test_the_invoice_comes_from_the_charge_before_basil_and_from_invoice_payments_since():
     assert booked(a_charge(invoice="in_3"), version=OLD).invoice_id == "in_3"
-    assert booked(a_charge(), invoice_payments=[an_invoice_payment(invoice="in_3")]).invoice_id == "in_3"
+    assert (
+        booked(a_charge(), invoice_payments=[an_invoice_payment(invoice="in_3")]).invoice_id
+        == "in_3"
+    )
 
 
 def test_a_payment_of_two_invoices_names_none():
@@ -137,7 +147,9 @@ def test_a_payment_of_two_invoices_names_none():
 
 
 def test_references_may_be_expanded():
-    payment = booked(a_charge(customer={"id": "cus_5", "object": "customer"}, payment_intent={"id": "pi_5"}))
+    payment = booked(
+        a_charge(customer={"id": "cus_5", "object": "customer"}, payment_intent={"id": "pi_5"})
+    )
     assert (payment.customer_id, payment.payment_intent_id) == ("cus_5", "pi_5")
 
 
@@ -178,7 +190,10 @@ def test_the_minor_units_of_zero_and_three_decimal_currencies_stay_as_stripe_giv
         ("dispute", a_dispute(amount=None)),
         ("dispute", a_dispute("dp_1", "ch_1", 1.5)),
         ("invoice", {"id": "in_1", "object": "invoice", "subscription": "sub_1"}),
-        ("subscription", a_subscription(items={"data": [{"id": "si_1", "object": "subscription_item"}]})),
+        (
+            "subscription",
+            a_subscription(items={"data": [{"id": "si_1", "object": "subscription_item"}]}),
+        ),
     ],
 )
 def test_an_object_without_what_its_version_promises_is_refused(name, payload):

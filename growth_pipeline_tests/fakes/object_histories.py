@@ -11,7 +11,13 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from growth_pipeline_tests.fakes.stripe_events import NOON, a_customer, a_subscription, an_event, an_invoice
+from growth_pipeline_tests.fakes.stripe_events import (
+    NOON,
+    a_customer,
+    a_subscription,
+    an_event,
+    an_invoice,
+)
 
 SHARED_SECOND = 0.4
 
@@ -27,7 +33,9 @@ class Told:
     id: str = ""
 
     def body(self) -> bytes:
-        return an_event(self.type, self.payload, id=self.id, created=self.created, previous=self.previous)
+        return an_event(
+            self.type, self.payload, id=self.id, created=self.created, previous=self.previous
+        )
 
 
 @dataclass
@@ -75,22 +83,33 @@ def _subscription_life(random_: random.Random, number: int) -> Life:
     cancelled = random_.random() < 0.3
     for position, second in enumerate(_seconds(random_, count)):
         if position == 0:
-            life.events.append(Told("customer.subscription.created", second, copy.deepcopy(state), None))
+            life.events.append(
+                Told("customer.subscription.created", second, copy.deepcopy(state), None)
+            )
         elif cancelled and position == count - 1:
             _change(state, {"status": "canceled", "ended_at": second})
-            life.events.append(Told("customer.subscription.deleted", second, copy.deepcopy(state), None))
+            life.events.append(
+                Told("customer.subscription.deleted", second, copy.deepcopy(state), None)
+            )
         elif random_.random() < 0.15:
-            life.events.append(Told("customer.subscription.trial_will_end", second, copy.deepcopy(state), None))
+            life.events.append(
+                Told("customer.subscription.trial_will_end", second, copy.deepcopy(state), None)
+            )
         else:
             options = [
                 {"quantity": random_.randint(2, 90)},
                 {"plan": f"plan_{random_.randint(1, 90)}"},
-                {"status": random_.choice(["active", "past_due", "unpaid"]), "quantity": random_.randint(2, 90)},
+                {
+                    "status": random_.choice(["active", "past_due", "unpaid"]),
+                    "quantity": random_.randint(2, 90),
+                },
                 {"cancel_at": second + random_.randint(1, 10**6)},
             ]
             changes = random_.choice(options)
             previous = _change(state, changes)
-            life.events.append(Told("customer.subscription.updated", second, copy.deepcopy(state), previous))
+            life.events.append(
+                Told("customer.subscription.updated", second, copy.deepcopy(state), previous)
+            )
     life.truth = state
     return life
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import polars as pl
@@ -97,6 +100,16 @@ def test_a_table_without_files_must_be_said_to_be_empty(engine):
         engine.query("select * from d", {"d": []})
 
 
+def test_a_statement_without_a_result_is_refused(engine):
+    with pytest.raises(GrowthError, match="gives no table"):
+        engine.query("set threads = 1", {})
+
+
+def test_a_wrong_setting_is_one_sentence(tmp_path):
+    with pytest.raises(GrowthError, match="Memory must have a number"):
+        Engine(memory_limit="plenty", temp_dir=tmp_path).query("select 1", {})
+
+
 def test_a_wrong_query_says_what_is_wrong(engine):
     with pytest.raises(GrowthError, match="nonsense"):
         engine.query("select nonsense from p", {"p": payments()})
@@ -128,8 +141,22 @@ def test_what_does_not_fit_in_memory_spills_into_the_given_folder(tmp_path):
     query = "select count(*) as n, max(r) as m from (select i, row_number() over (order by hash(i)) as r from range($n) t(i))"
     small = Engine(memory_limit="60MB", threads=2, temp_dir=spill)
 
-    assert small.query(query, {}, {"n": 4_000_000}).rows() == [(4_000_000, 4_000_000)]
-    assert spill.is_dir()
+    with ThreadPoolExecutor(3) as threads:
+        found = threads.map(lambda n: small.query(query, {}, {"n": n}).rows(), [4_000_000] * 3)
+
+    assert list(found) == [[(4_000_000, 4_000_000)]] * 3
+    assert list(spill.iterdir()) == []
+
+
+def test_spill_folders_of_killed_processes_are_removed_after_a_day(tmp_path):
+    for name, age in (("query-old", 90_000), ("query-new", 60)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "duckdb_temp").write_text("x")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+
+    Engine(temp_dir=tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["query-new"]
 
 
 def test_too_little_memory_and_disk_names_the_setting(tmp_path):

@@ -1,9 +1,10 @@
 """The reader against a real HTTP server that misbehaves. Lists equal the truth, or the reading fails."""
 
 import logging
-import os
 import random
 import socket
+import subprocess
+import sys
 import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -243,8 +244,8 @@ def forgetful(stripe):
 
 
 def test_time_alone_leads_through_a_list_without_cursors(forgetful, reader):
-    forgetful.objects["charges"] = _charges(450, created=lambda n: START + n // 90)
-    assert sorted(_ids(reader())) == [f"ch_{n:05d}" for n in range(450)]
+    forgetful.objects["charges"] = _charges(900, created=lambda n: START + n // 90)
+    assert sorted(_ids(reader())) == [f"ch_{n:05d}" for n in range(900)]
 
 
 def test_a_second_that_cannot_be_paged_through_is_incomplete(forgetful, reader):
@@ -409,6 +410,13 @@ def test_a_404_that_is_not_stripes_word_is_no_missing_object(stripe, reader):
         reader().retrieve("charges", "ch_1")
 
 
+@pytest.mark.parametrize(("code", "error"), [(401, StripeAuthError), (403, StripePermissionError)])
+def test_a_refusal_is_never_read_as_a_missing_object(stripe, reader, code, error):
+    stripe.always = fake.says(code, "No such charge", code="resource_missing", param="id")
+    with pytest.raises(error, match="ch_1"):
+        reader().retrieve("charges", "ch_1")
+
+
 def test_an_id_cannot_name_another_path(stripe, reader):
     strange = "../customers?x=1#é"
     assert reader().retrieve("coupons", strange) is None
@@ -480,6 +488,20 @@ def test_a_check_does_not_let_a_person_wait_for_retries(stripe, reader):
     assert monotonic() - started < 4
 
 
+# --- loading -------------------------------------------------------------------------------------
+
+
+def test_slow_libraries_are_loaded_when_they_are_used_and_not_before():
+    program = (
+        "import sys, growth_pipeline.stripe_api.client, growth_pipeline.stripe_api.signatures\n"
+        "print(sorted({'httpx', 'pyrate_limiter', 'stamina', 'stripe', 'polars'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
 # --- proxies and secrets -------------------------------------------------------------------------
 
 
@@ -492,7 +514,7 @@ def test_a_server_on_this_machine_is_not_asked_through_a_proxy(stripe, reader, m
         "HTTPS_PROXY",
         "ALL_PROXY",
     ):
-        monkeypatch.setitem(os.environ, name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert _ids(reader(retry_seconds=0)) == []
 
 

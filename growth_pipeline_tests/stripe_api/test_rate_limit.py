@@ -30,7 +30,8 @@ def test_the_slower_of_both_rates_holds_in_every_second(account, endpoint, rate)
 def test_another_endpoint_does_not_wait_for_a_busy_one():
     started = monotonic()
     _instants(
-        RequestBudget(1000, 0.5), ["list charges", "list refunds", "list disputes", "list customers"]
+        RequestBudget(1000, 0.5),
+        ["list charges", "list refunds", "list disputes", "list customers"],
     )
     assert monotonic() - started < 3
 

@@ -1,7 +1,7 @@
 -- Audit: payments whose two sides differ in anything, or that stand on one side alone.
--- Grain: one match id (charge id, else what the row is matched by). Agreeing pairs stay inside.
--- Runs in the engine. The same rule as compare.py, but wider: compare.py decides. Instants are
--- Unix seconds; $cutoff = as-of less grace. Contract: docs/metrics.md, "Revenue audit".
+-- Grain: one row: their match ids (charge id, else what the row is matched by), and how many charges
+-- and rows found no partner. Agreeing pairs stay inside. Runs in the engine. The same rule as
+-- compare.py, but wider: compare.py decides. Instants are Unix seconds; $cutoff = as-of less grace.
 with stripe as (
     select
         c.id,
@@ -21,29 +21,33 @@ with stripe as (
     left join returned as r on c.id = r.charge
 )
 
-select distinct coalesce(s.id, b.match_id) as match_id
-from stripe as s
-full outer join books as b on s.id = b.match_id
-where
-    s.id is null
-    or (b.match_id is null and s.settled and s.created < $cutoff)
-    or (s.created < $cutoff) <> (b.created < $cutoff)
-    or (
-        s.created < $cutoff
-        and (
-            s.status <> b.status
-            or s.settled <> (b.status = 'succeeded' and b.captured)
-            or not b.in_month
-            or b.customer_id <> coalesce(s.customer, '')
-            or (
-                s.settled
-                and (
-                    s.currency <> b.currency
-                    or s.captured_minor <> b.amount_minor
-                    or s.refunded_minor <> b.refunded_minor
-                    or s.disputed_minor <> b.disputed_minor
-                    or s.is_dispute_unknown
+select
+    count(*) filter (where b.match_id is null) as lone_charges,
+    count(*) filter (where s.id is null) as lone_rows,
+    list(distinct coalesce(s.id, b.match_id)) filter (
+        where
+        s.id is null
+        or (b.match_id is null and s.settled and s.created < $cutoff)
+        or (s.created < $cutoff) <> (b.created < $cutoff)
+        or (
+            s.created < $cutoff
+            and (
+                s.status <> b.status
+                or s.settled <> (b.status = 'succeeded' and b.captured)
+                or not b.in_month
+                or b.customer_id <> coalesce(s.customer, '')
+                or (
+                    s.settled
+                    and (
+                        s.currency <> b.currency
+                        or s.captured_minor <> b.amount_minor
+                        or s.refunded_minor <> b.refunded_minor
+                        or s.disputed_minor <> b.disputed_minor
+                        or s.is_dispute_unknown
+                    )
                 )
             )
         )
-    )
+    ) as match_ids
+from stripe as s
+full outer join books as b on s.id = b.match_id

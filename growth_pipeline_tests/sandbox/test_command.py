@@ -1,0 +1,81 @@
+"""The sandbox as a process: it starts, says where it is, and goes when told."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+SMALL = ("--months", "2", "--customers", "10", "--as-of", "2026-03-05T12:00:00Z")
+
+
+def run(*args, timeout=60):
+    command = [sys.executable, "-m", "growth_pipeline.sandbox", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_when_it_is_ready_and_ends_on_a_signal(tmp_path, how):
+    ready, data = tmp_path / "ready.json", tmp_path / "data"
+    command = [sys.executable, "-m", "growth_pipeline.sandbox", "serve", *SMALL]
+    options = ["--api-key", "rk_live_demo", "--livemode", "--ready-file", str(ready)]
+    with subprocess.Popen(
+        [*command, *options, "--data-dir", str(data)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            until = time.monotonic() + 30
+            while not ready.exists() and time.monotonic() < until:
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.02)
+            facts = json.loads(ready.read_text())
+            headers = {"Authorization": "Bearer rk_live_demo"}
+            account = httpx.get(f"{facts['url']}/v1/account", headers=headers).json()
+            charges = httpx.get(f"{facts['url']}/v1/charges", headers=headers).json()
+        finally:
+            process.send_signal(how)
+            errors = process.communicate(timeout=20)[1]
+    assert process.returncode in {0, -how}
+    assert "Traceback" not in errors
+    assert facts["pid"] == process.pid
+    assert facts["livemode"] is True
+    assert account["id"] == facts["account_id"]
+    assert facts["months"] == ["2026-02", "2026-03"]
+    assert all(charge["livemode"] for charge in charges["data"])
+    assert [path.suffix for path in data.iterdir()] == [".sqlite"]
+
+
+def test_generate_prints_its_figures():
+    result = run("generate", *SMALL)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["customers"] == 10
+    assert figures["events"] > 100
+    assert figures["peak_rss_mb"] > 0
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("serve", "--api-key", "rk_live_x"), "not of test mode"),
+        (("serve", "--api-key", "rk_test_x", "--livemode"), "not of live mode"),
+        (("serve", "--as-of", "yesterday"), "no ISO instant"),
+        (("serve", "--months", "0"), "--months"),
+        (("tamper", "--control", "http://127.0.0.1:9"), "SANDBOX_DATABASE_URL"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(args, says):
+    result = run(*args)
+    assert result.returncode == 2
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_tampering_without_a_server_is_one_sentence():
+    result = run(
+        "tamper", "--control", "http://127.0.0.1:9", "--database-url", "postgresql:///nothing"
+    )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("tamper:")

@@ -1,0 +1,140 @@
+"""The writer behind the webhook route: few commits, and one bad event never sinks its batch."""
+
+import asyncio
+import threading
+
+import pytest
+
+from growth_pipeline.billing.inbox import ReceivedEvent
+from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
+from growth_pipeline.web.inbox_writer import InboxWriter
+from growth_pipeline_tests.fakes.stripe_events import NOW
+
+
+class Shelf:
+    """A store in memory that can refuse one event, be away, or be slow until told."""
+
+    def __init__(self, *, refused=(), away=None):
+        self.batches = []
+        self.refused, self.away = set(refused), away
+        self.open = threading.Event()
+        self.open.set()
+
+    def insert_events(self, events):
+        self.open.wait(20)
+        if self.away is not None:
+            raise self.away
+        if self.refused & {event.event_id for event in events}:
+            raise ValueError("a value nobody expected")
+        self.batches.append([event.event_id for event in events])
+
+
+def an_event_row(number, size=10):
+    return ReceivedEvent(
+        "self", False, f"evt_{number}", "t", None, NOW, NOW, "webhook", b"x" * size
+    )
+
+
+def insert_all(shelf, events, *, stored=None):
+    """Insert all at once; None or the error of each, in order."""
+    writer = InboxWriter(shelf, on_stored=stored or (lambda: None))
+    writer.start()
+
+    async def run():
+        tasks = [asyncio.ensure_future(writer.insert(event)) for event in events]
+        await asyncio.sleep(0.05)
+        shelf.open.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        return asyncio.run(run())
+    finally:
+        writer.stop()
+
+
+def test_events_that_arrive_together_share_a_commit():
+    shelf = Shelf()
+    shelf.open.clear()
+    assert insert_all(shelf, [an_event_row(n) for n in range(100)]) == [None] * 100
+    assert len(shelf.batches) <= 3
+    assert sorted(name for batch in shelf.batches for name in batch) == sorted(
+        f"evt_{n}" for n in range(100)
+    )
+
+
+def test_the_worker_is_woken_after_a_commit():
+    woken = []
+    insert_all(Shelf(), [an_event_row(1)], stored=lambda: woken.append(True))
+    assert woken
+
+
+def test_one_event_that_is_refused_does_not_sink_the_others():
+    shelf = Shelf(refused=["evt_3"])
+    shelf.open.clear()
+    outcomes = insert_all(shelf, [an_event_row(n) for n in range(6)])
+    assert [type(outcome) for outcome in outcomes].count(type(None)) == 5
+    assert isinstance(outcomes[3], GrowthError)
+
+
+@pytest.mark.parametrize("error", [RemoteUnavailableError("away"), ConfigurationError("no right")])
+def test_everybody_is_told_when_the_database_is_away(error):
+    assert insert_all(Shelf(away=error), [an_event_row(n) for n in range(5)]) == [error] * 5
+
+
+def test_the_writer_goes_on_after_the_database_came_back():
+    shelf = Shelf(away=RemoteUnavailableError("away"))
+    writer = InboxWriter(shelf, on_stored=lambda: None)
+    writer.start()
+
+    async def run():
+        with pytest.raises(RemoteUnavailableError):
+            await writer.insert(an_event_row(1))
+        shelf.away = None
+        await writer.insert(an_event_row(1))
+
+    asyncio.run(run())
+    writer.stop()
+    assert shelf.batches == [["evt_1"]]
+
+
+def test_more_than_it_can_hold_is_refused_at_once():
+    shelf = Shelf()
+    shelf.open.clear()
+    outcomes = insert_all(shelf, [an_event_row(n) for n in range(2500)])
+    refused = [outcome for outcome in outcomes if outcome is not None]
+    assert 200 < len(refused) < 600
+    assert all(isinstance(outcome, RemoteUnavailableError) for outcome in refused)
+
+
+def test_few_large_bodies_fill_it_too():
+    shelf = Shelf()
+    shelf.open.clear()
+    outcomes = insert_all(shelf, [an_event_row(n, size=4 * 1024 * 1024) for n in range(40)])
+    assert any(isinstance(outcome, RemoteUnavailableError) for outcome in outcomes)
+
+
+def test_an_event_whose_sender_went_away_is_stored_all_the_same():
+    shelf = Shelf()
+    shelf.open.clear()
+    writer = InboxWriter(shelf, on_stored=lambda: None)
+    writer.start()
+
+    async def run():
+        task = asyncio.ensure_future(writer.insert(an_event_row(1)))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        shelf.open.set()
+        await writer.insert(an_event_row(2))
+
+    asyncio.run(run())
+    writer.stop()
+    assert sorted(name for batch in shelf.batches for name in batch) == ["evt_1", "evt_2"]
+
+
+def test_after_stopping_it_takes_no_more():
+    writer = InboxWriter(Shelf(), on_stored=lambda: None)
+    writer.start()
+    writer.stop()
+    with pytest.raises(RemoteUnavailableError):
+        asyncio.run(writer.insert(an_event_row(1)))
