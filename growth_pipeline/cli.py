@@ -241,6 +241,14 @@ def config_example() -> None:
     emit(env_example())
 
 
+@config_app.command("assets")
+def config_assets() -> None:
+    """The text of `docs/assets.md`, generated from the definitions."""
+    from growth_pipeline.operate.assets_page import assets_page
+
+    emit(assets_page())
+
+
 # --- the way in and out --------------------------------------------------------------------------
 
 

@@ -130,6 +130,42 @@ def _resolved(definitions: dg.Definitions) -> dg.Definitions:
 
 
 @dataclass(frozen=True)
+class AssetFacts:
+    """What the reference page says of one asset. `checks`: name -> what must hold."""
+
+    key: str
+    group: str
+    description: str
+    owners: Sequence[str]
+    kinds: Sequence[str]
+    upstream: Sequence[str]
+    partitions: str
+    checks: Mapping[str, str]
+
+
+def describe_assets() -> list[AssetFacts]:
+    """Facts of every asset, in the order of their keys; for docs/assets.md."""
+    graph = defs.resolve_asset_graph()
+    checks: dict[dg.AssetKey, dict[str, str]] = {}
+    for check in graph.asset_check_keys:
+        spec = graph.get_check_spec(check)
+        checks.setdefault(check.asset_key, {})[check.name] = spec.description or ""
+    return [
+        AssetFacts(
+            key=spec.key.to_user_string(),
+            group=spec.group_name or "",
+            description=spec.description or "",
+            owners=list(spec.owners),
+            kinds=sorted(spec.kinds),
+            upstream=sorted(dep.asset_key.to_user_string() for dep in spec.deps),
+            partitions="month" if graph.get(spec.key).partitions_def else "",
+            checks=dict(sorted(checks.get(spec.key, {}).items())),
+        )
+        for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key)
+    ]
+
+
+@dataclass(frozen=True)
 class CheckedAsset:
     """One check evaluation of a run, without any type of Dagster."""
 

@@ -122,7 +122,10 @@ def _is_verdict(outcome: CheckOutcome) -> bool:
 
 
 def _is_news(signal: Signal, last: LastAlert | None) -> bool:
-    return last is None or last.kind == "recovery" or last.title != signal.title
+    """A run that goes on failing words it differently each time (request ids), so it is said once."""
+    if last is None or last.kind == "recovery":
+        return True
+    return signal.kind == "failed_check" and last.title != signal.title
 
 
 def _was_bad(last: LastAlert | None) -> bool:

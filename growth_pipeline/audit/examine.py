@@ -16,7 +16,7 @@ from growth_pipeline.audit.compare import (
     classify_pair,
     kept_row,
 )
-from growth_pipeline.audit.matching import Extracted, booked_row, with_instants
+from growth_pipeline.audit.matching import Extracted, booked_row, tax_of, with_instants
 from growth_pipeline.audit.sources import Problem
 from growth_pipeline.audit.whereabouts import LEAKS, Case, Desk, locate
 
@@ -52,6 +52,7 @@ class Examination:
         cases = self._collect()
         self._find_rows_elsewhere(cases)
         self._find_orphans(cases)
+        self._find_taxes(cases)
         judged = (self._judge(case) for case in cases)
         return [one for one in judged if one is not None]
 
@@ -129,6 +130,17 @@ class Examination:
             ("invoice", one) for one in invoices - {payment.invoice} if one
         ]
 
+    def _find_taxes(self, cases: Iterable[Case]) -> None:
+        """Tax of the invoices of wrong amounts: a hint at the bug, no part of the judgement."""
+        asking = {}
+        for case in cases:
+            amounts = {row.amount_minor for row in case.rows}
+            if case.payment is not None and amounts - {case.payment.captured_minor}:
+                named = [case.payment.invoice, *(row.invoice_id for row in case.rows)]
+                asking |= {invoice: case for invoice in named if invoice}
+        for invoice, row in self._desk.matcher.invoices(set(asking)).items():
+            asking[invoice].tax_minor = tax_of(row["raw"])
+
     # --- judging ----------------------------------------------------------------------------
 
     def _judge(self, case: Case) -> Judged | None:
@@ -158,7 +170,7 @@ class Examination:
             leak = LEAKS[case.leaked_rows[0].account_id == self._desk.scope.account_id]
         window = self._desk.window
         return Pair(
-            stripe=payment,
+            stripe=payment and replace(payment, tax_minor=case.tax_minor),
             rows=tuple(case.rows),
             month_start=window.start,
             month_end=window.end,

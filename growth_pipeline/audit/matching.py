@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
+import orjson
 import polars as pl
 
 from growth_pipeline.audit.compare import BookedRow, StripePayment
@@ -428,6 +429,16 @@ def with_instants(books: pl.DataFrame) -> pl.DataFrame:
         created=pl.col("created_at").dt.epoch("us").floordiv(1_000_000),
         written=pl.col("written_at").dt.epoch("us").floordiv(1_000_000),
     )
+
+
+def tax_of(invoice: str) -> int | None:
+    """Tax of an invoice's JSON, minor units; None where it does not say.
+
+    Both sums stayed where they are in every API version; the tax itself moved.
+    """
+    told = orjson.loads(invoice)
+    total, without_tax = told.get("total"), told.get("total_excluding_tax")
+    return None if total is None or without_tax is None else total - without_tax
 
 
 def booked_row(row: Mapping[str, Any]) -> BookedRow:

@@ -59,6 +59,7 @@ class Case:
     leak: str | None = None
     leaked_rows: list[BookedRow] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    tax_minor: int | None = None
     confirmed: bool = False
 
 

@@ -43,8 +43,8 @@ def bar_chart(
     `colours` maps values of the field `colour` to what they are drawn in; a label says what colour
     alone would not. Shapes: no rows give an empty plot with its title.
     """
-    values = alt.InlineData(values=[dict(row) for row in rows])
-    base = alt.Chart(values).encode(
+    values = [dict(row) for row in rows]
+    base = alt.Chart(alt.InlineData(values=values)).encode(
         y=alt.Y(f"{category}:N", sort=None, title=None),
         x=alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domainMin=0)),
     )
@@ -57,7 +57,7 @@ def bar_chart(
     )
     labels = base.mark_text(align="left", dx=4).encode(text=f"{label}:N")
     chart = (bars + labels).properties(title=title, width=width, height=alt.Step(_BAR))
-    return _plain(chart)
+    return _plain(chart, values)
 
 
 def stack(*specs: Spec, title: str, subtitle: str = "") -> Spec:
@@ -96,11 +96,12 @@ def data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _plain(chart: alt.LayerChart) -> Spec:
-    """The chart's own JSON, with our theme in place of the library's."""
-    spec: Spec = chart.to_dict(context={"pre_transform": False})
-    spec.pop("config", None)
-    return {**spec, **_frame()}
+def _plain(chart: alt.LayerChart, values: list[dict[str, Any]]) -> Spec:
+    """The chart's own JSON, with our theme in place of the library's and its rows beside it."""
+    spec: Spec = chart.to_dict()
+    for name in ("config", "datasets"):
+        spec.pop(name, None)
+    return {**spec, **_frame(), "data": {"values": values}}
 
 
 def _inner(spec: Spec) -> Spec:

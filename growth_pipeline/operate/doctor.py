@@ -95,7 +95,7 @@ def examine() -> Iterator[Check]:
         yield Check("demo", "ok", sentence)
         settings = load_settings()
     probes: list[tuple[str, Probe]] = [
-        ("database", lambda: _database(settings)),
+        ("database", lambda: _database(settings, demo)),
         ("stripe", lambda: _stripe(settings)),
         ("webhooks", lambda: _webhooks(settings)),
         ("lake", lambda: _lake(settings)),
@@ -133,10 +133,10 @@ def _python() -> Iterator[Check]:
     yield Check("python", "ok", f"Python {found}")
 
 
-def _database(settings: Settings) -> Iterator[Check]:
+def _database(settings: Settings, demo: Home | None) -> Iterator[Check]:
     """Reach, version, schema, row security, whose data it holds; then Dagster's home."""
     with ExitStack() as stack:
-        home = stack.enter_context(open_home(settings))
+        home = demo or stack.enter_context(open_home(settings))
         version = server_version(home.database_url)
         kind = "embedded" if home.server else "the demo's" if home.is_demo else "configured"
         if version < OLDEST_SERVER:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -93,6 +95,7 @@ def serve(
     given = endpoint_requests_per_second
     follows = _ENDPOINT_RATE if requests_per_second is None else requests_per_second
     access = Access(key, account, _rate(given, follows), latency_ms / 1000)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         store = _built(stack, company, data_dir)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=1024))
@@ -105,6 +108,9 @@ def serve(
             lifespan="on",
             timeout_graceful_shutdown=3,
         )
+        # uvicorn ends gracefully on a signal, then raises it again: that must not skip the exits.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
         uvicorn.Server(config).run(sockets=[listener])
 
 

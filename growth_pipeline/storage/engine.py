@@ -63,8 +63,6 @@ class Engine:
                 for name, table in tables.items():
                     _register(connection, name, table)
                 relation = connection.sql(sql, params=dict(params) if params else None)
-                if relation is None:
-                    raise GrowthError("the engine's query gives no table")
                 arrow = relation.to_arrow_table()
         except duckdb.Error as error:
             raise _translated(error, self._memory_limit) from error

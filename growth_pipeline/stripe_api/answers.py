@@ -153,11 +153,13 @@ def _error_body(body: bytes) -> dict[str, Any]:
 
 
 def _retry_after(answer: Answer) -> float | None:
+    """Seconds to wait as told; None if nothing is told, or "now", which would be a storm."""
     text = answer.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII):
-        return float(text)
+        return float(text) or None
     date = _date(text)
-    return None if date is None else max(0.0, (date - answer.fetched[1]).total_seconds())
+    seconds = (date - answer.fetched[1]).total_seconds() if date else 0.0
+    return seconds if seconds > 0 else None
 
 
 def _date(text: str | None) -> datetime | None:

@@ -118,6 +118,12 @@ def test_a_failed_run_says_its_one_sentence_and_recovers_nothing_it_did_not_chec
     assert alert.body.splitlines()[:2] == ["Stripe refuses the key", "Set it"]
 
 
+def test_work_that_goes_on_failing_is_said_once_however_it_words_it():
+    failed = RunOutcome("run-1", "audit_job", partition="2025-10", failure="no answer (req_1)")
+    again = RunOutcome("run-2", "audit_job", partition="2025-10", failure="no answer (req_2)")
+    assert decide(again, [], said_before(failed, [])) == []
+
+
 def test_the_next_good_run_of_the_same_work_recovers_a_failed_one():
     failed = RunOutcome("run-1", "audit_job", partition="2025-10", failure="Stripe is away")
     (alert,) = decide(

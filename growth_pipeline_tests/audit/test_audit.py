@@ -438,6 +438,13 @@ def test_a_refund_that_waits_for_more_than_ten_days_is_stuck(company):
     assert audit.findings[0].evidence["exposure_minor"] == 100
 
 
+def test_a_row_without_tax_names_the_tax_as_the_likely_factor(company):
+    company.payment(1, 1190, booked={"amount_minor": 1000, "invoice_id": "in_1"})
+    company.other("invoices", id="in_1", currency="usd", raw='{"total": 1190, "total_excluding_tax": 1000}')
+    (finding,) = company.audit().findings
+    assert finding.evidence["details"]["amount_mismatch"]["factor"] == "tax"
+
+
 # --- causes --------------------------------------------------------------------------------------
 
 

@@ -89,8 +89,9 @@ def test_every_object_survives_the_sdk(objects, name):
         assert plain(loaded.to_dict()) == obj
 
 
-def test_every_event_survives_the_sdk(events):
-    for event in events:
+def test_events_of_every_type_survive_the_sdk(events):
+    first = {event["type"]: event for event in reversed(events)}
+    for event in [*first.values(), *events[::11]]:
         loaded = stripe.Event.construct_from(event, "rk_test_x")
         assert plain(loaded.to_dict()) == event
         assert loaded.type == event["type"]

@@ -100,11 +100,6 @@ def test_a_table_without_files_must_be_said_to_be_empty(engine):
         engine.query("select * from d", {"d": []})
 
 
-def test_a_statement_without_a_result_is_refused(engine):
-    with pytest.raises(GrowthError, match="gives no table"):
-        engine.query("set threads = 1", {})
-
-
 def test_a_wrong_setting_is_one_sentence(tmp_path):
     with pytest.raises(GrowthError, match="Memory must have a number"):
         Engine(memory_limit="plenty", temp_dir=tmp_path).query("select 1", {})

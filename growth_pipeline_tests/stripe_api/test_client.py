@@ -225,6 +225,13 @@ def test_retry_after_may_be_a_date(stripe, reader):
     assert _ids(reader()) == []
 
 
+def test_retry_after_zero_for_ever_is_no_storm_of_requests(stripe, reader):
+    stripe.always = fake.status(429, Retry_After="0")
+    with pytest.raises(StripeIncompleteError):
+        _ids(reader(retry_seconds=0.5))
+    assert 2 <= len(stripe.requests) <= 9
+
+
 def test_cursor_objects_deleted_again_and_again_lose_nothing_and_repeat_nothing(stripe, reader):
     charges = _charges(620, created=lambda n: START + (n // 150))
     stripe.objects["charges"] = list(charges)

@@ -1,0 +1,223 @@
+"""The audit as Dagster runs it: a small Stripe, a real lake, engine and Postgres, planted faults."""
+
+import json
+import re
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from growth_pipeline.audit.assets import findings, report
+from growth_pipeline.audit.checks import GROUPS
+from growth_pipeline.audit.findings import CODES
+from growth_pipeline.audit.resources import remembering_store
+from growth_pipeline.audit.store import AuditStore
+from growth_pipeline.billing.assets import mirror, stripe_extracts
+from growth_pipeline.billing.inbox import ReceivedEvent
+from growth_pipeline.billing.resources import VIA_TAG
+from growth_pipeline.billing.store import BillingStore
+from growth_pipeline.core.errors import ConfigurationError
+from growth_pipeline.core.ids import Scope
+from growth_pipeline.core.periods import Month
+from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline_tests.fakes import stripe_list_server as fake_stripe
+from growth_pipeline_tests.fakes.stripe_events import NEW, a_charge, an_event
+
+SCOPE = Scope("acct_1", False)
+OCTOBER = Month(2025, 10)
+NOW = datetime(2025, 11, 15, tzinfo=UTC)
+NOON = 1_760_529_600  # 2025-10-15T12:00:00Z
+
+
+@pytest.fixture
+def stripe():
+    with fake_stripe.StripeListServer() as server:
+        yield server
+
+
+@pytest.fixture
+def resources(stripe, lake, engine, database):
+    def open_reader() -> StripeReader:
+        access = StripeAccess(
+            api_key=fake_stripe.KEY,
+            api_base=stripe.url,
+            api_version=fake_stripe.VERSION,
+            account_id=SCOPE.account_id,
+            livemode=False,
+            requests_per_second=5_000,
+            endpoint_requests_per_second=5_000,
+            timeout_seconds=5,
+            retry_seconds=0.2,
+        )
+        return StripeReader(access)
+
+    return {
+        "stripe": open_reader,
+        "lake": lake,
+        "engine": engine,
+        "billing_store": BillingStore(database),
+        "audit_store": AuditStore(database),
+        "scope": SCOPE,
+        "audit_grace": timedelta(minutes=60),
+        "clock": lambda: NOW,
+    }
+
+
+def a_stripe_charge(id: str, **fields) -> dict:
+    return a_charge(
+        id, created=NOON, failure_code=None, invoice=None, customer=None, payment_intent=None, **fields
+    )
+
+
+@pytest.fixture
+def a_company(stripe, resources):
+    """Three payments of 10.00 usd, which Stripe lists and whose events have arrived."""
+    charges = [a_stripe_charge(f"ch_{number}") for number in (1, 2, 3)]
+    stripe.objects["charges"] = charges
+    for charge in charges:
+        body = an_event("charge.succeeded", charge, id=f"evt_{charge['id']}", created=NOON)
+        resources["billing_store"].insert_event(
+            ReceivedEvent("acct_1", False, f"evt_{charge['id']}", "charge.succeeded", NEW, NOW, NOW, "webhook", body)
+        )
+    run([mirror], resources, month=None)
+    run(stripe_extracts, resources)
+
+
+def run(assets, resources, month="2025-10"):
+    needed = {key for asset in assets for key in asset.required_resource_keys}
+    return dg.materialize(
+        assets,
+        partition_key=month,
+        resources={key: resources[key] for key in needed if key in resources},
+        raise_on_error=False,
+        tags={VIA_TAG: "test"},
+    )
+
+
+def failed_checks(result) -> dict[str, tuple[str, str]]:
+    return {
+        one.check_name: (one.severity.value, one.description)
+        for one in result.get_asset_check_evaluations()
+        if not one.passed
+    }
+
+
+def made(result, key: str) -> dict:
+    (event,) = result.asset_materializations_for_node(key)
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def execute(database, statement: str) -> None:
+    with database.connection() as connection:
+        connection.execute(statement)
+
+
+def test_every_class_of_the_contract_is_in_exactly_one_check():
+    grouped = [code for _, codes in GROUPS.values() for code in codes]
+    assert sorted(grouped) == sorted(CODES)
+
+
+def test_a_clean_month_passes_every_check(a_company, resources):
+    result = run([findings], resources)
+    assert result.success
+    assert failed_checks(result) == {}
+    checks = result.get_asset_check_evaluations()
+    assert len(checks) == len(GROUPS) + 1
+    assert {check.partition for check in checks} == {"2025-10"}
+    facts = made(result, "audit__findings")
+    assert facts["verdict"] == "PASS"
+    assert facts["money_difference_minor"] == {"usd": 0}
+
+
+def test_planted_faults_fail_their_checks_with_the_exact_money_and_the_run_stays_green(
+    a_company, resources, database
+):
+    execute(database, "delete from billing.payments where charge_id = 'ch_1'")
+    execute(database, "update billing.payments set amount_minor = 1300 where charge_id = 'ch_2'")
+    execute(database, "update billing.payments set refunded_minor = 250 where charge_id = 'ch_3'")
+    result = run([findings], resources)
+    assert result.success
+    assert failed_checks(result) == {
+        "settled_payments_are_booked": ("ERROR", "1 finding (missing_in_db 1), -10.00 usd"),
+        "amounts_agree": ("ERROR", "1 finding (amount_mismatch 1), +3.00 usd"),
+        "refunds_agree": ("ERROR", "1 finding (refund_excess 1), -2.50 usd"),
+        "verdict": (
+            "ERROR",
+            "FAIL: 3 findings (missing_in_db 1, amount_mismatch 1, refund_excess 1), -9.50 usd",
+        ),
+    }
+    facts = made(result, "audit__findings")
+    assert facts["money_difference_minor"] == {"usd": -950}
+    assert (facts["high"], facts["medium"], facts["low"]) == (3, 0, 0)
+    assert [row.data["object"] for row in facts["findings"].records] if hasattr(facts["findings"], "records") else True
+    stored = AuditStore(database).findings(SCOPE, OCTOBER)
+    assert sorted(one.object_id for one in stored) == ["ch_1", "ch_2", "ch_3"]
+
+
+def test_one_unit_of_rounding_is_a_warning(a_company, resources, database):
+    execute(database, "update billing.payments set amount_minor = 1001 where charge_id = 'ch_2'")
+    assert failed_checks(run([findings], resources)) == {
+        "amounts_agree": ("WARN", "1 finding (amount_rounding 1), +0.01 usd"),
+        "verdict": ("WARN", "WARNING: 1 finding (amount_rounding 1), +0.01 usd"),
+    }
+
+
+def test_a_month_that_was_never_extracted_fails_its_check_and_not_its_run(resources):
+    result = run([findings], resources)
+    assert result.success
+    failed = failed_checks(result)
+    assert set(failed) == {"sources_are_complete", "verdict"}
+    assert failed["sources_are_complete"][0] == "ERROR"
+    assert made(result, "audit__findings")["counts"] == {"source_incomplete": 8}
+
+
+def test_a_key_that_is_missing_is_not_needed_until_there_is_a_question(a_company, resources):
+    def no_key():
+        raise ConfigurationError("no key")
+
+    resources["stripe"] = no_key
+    assert failed_checks(run([findings], resources)) == {}
+
+
+def test_the_report_shows_answer_picture_and_files(a_company, resources, database, lake):
+    execute(database, "delete from billing.payments where charge_id = 'ch_1'")
+    result = run([findings, report], resources)
+    assert result.success
+    facts = made(result, "audit__report")
+    assert facts["report"].startswith("# Revenue audit 2025-10: FAIL")
+    picture = b64decode(re.search(r"\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", facts["report"])[1])
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 100_000
+    assert sorted(facts["artifacts"]) == ["csv", "json", "md"]
+    answer = json.loads(lake.read_artifact(facts["artifacts"]["json"]))
+    assert (answer["verdict"], answer["counts"]) == ("FAIL", {"missing_in_db": 1})
+    assert AuditStore(database).latest(SCOPE, OCTOBER).artifacts == facts["artifacts"]
+
+
+def test_a_report_without_an_audit_is_one_sentence(resources):
+    result = run([report], resources)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    said = event.step_failure_data.user_failure_data
+    assert said.description == "2025-10 was not audited yet"
+    assert "audit/findings" in said.metadata["remedy"].value
+
+
+def test_a_dry_run_reports_what_it_found_and_keeps_nothing(a_company, resources, database):
+    execute(database, "delete from billing.payments where charge_id = 'ch_1'")
+    database.dry_run = True
+    resources["audit_store"] = remembering_store(database)
+    result = run([findings, report], resources)
+    assert result.success
+    assert "missing_in_db" in made(result, "audit__report")["report"]
+    database.dry_run = False
+    assert AuditStore(database).latest(SCOPE, OCTOBER) is None
+
+
+def test_the_same_audit_again_closes_what_is_mended(a_company, resources, database):
+    execute(database, "update billing.payments set amount_minor = 1300 where charge_id = 'ch_2'")
+    run([findings], resources)
+    execute(database, "update billing.payments set amount_minor = 1000 where charge_id = 'ch_2'")
+    resources["clock"] = lambda: NOW + timedelta(minutes=1)
+    assert failed_checks(run([findings], resources)) == {}
+    assert AuditStore(database).findings(SCOPE, OCTOBER) == []
