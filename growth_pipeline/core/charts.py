@@ -6,6 +6,8 @@ A spec is plain Vega-Lite JSON. Pictures are made in this process: no browser, n
 from __future__ import annotations
 
 import base64
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +26,7 @@ QUIET: Final = "#98a2b3"
 _FONT: Final = "DejaVu Sans, Verdana, sans-serif"
 _WIDTH: Final = 460
 _BAR: Final = 22
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PICTURE_LIMIT: Final = 100_000  # bytes; a picture in an event log must stay small
 
 
@@ -71,18 +74,21 @@ def stack(*specs: Spec, title: str, subtitle: str = "") -> Spec:
 
 
 def render_png(spec: Spec, *, scale: float = 1.0) -> bytes:
-    """The chart as a PNG picture with a white background."""
+    """The chart as a PNG picture with a white background; nothing is loaded from anywhere."""
     import vl_convert  # loads a JavaScript engine, which only pictures need
 
-    picture: bytes = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale)
-    return picture
+    return _packed(
+        vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale, allowed_base_urls=[])
+    )
 
 
 def render_svg(spec: Spec) -> str:
-    """The chart as SVG text with a white background."""
+    """The chart as SVG text with a white background; nothing is loaded from anywhere."""
     import vl_convert  # loads a JavaScript engine, which only pictures need
 
-    drawing: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+    drawing: str = vl_convert.vegalite_to_svg(
+        spec, vl_version=VEGA_LITE, allowed_base_urls=[]
+    )
     return drawing
 
 
@@ -94,6 +100,25 @@ def data_uri(png: bytes) -> str:
     if len(png) > _PICTURE_LIMIT:
         raise ValueError(f"the picture has {len(png)} bytes, more than {_PICTURE_LIMIT}")
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _packed(png: bytes) -> bytes:
+    """The same picture in a third of the bytes: the renderer packs for speed, not for size.
+
+    Source: PNG specification, "Chunk layout": the picture is one zlib stream over all IDAT chunks.
+    """
+    at, pixels, chunks = len(_PNG_SIGNATURE), b"", []
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kind, end = png[at + 4 : at + 8], at + 12 + length
+        if kind == b"IDAT":
+            pixels += png[at + 8 : end - 4]
+        else:
+            chunks.append(png[at:end])
+        at = end
+    body = b"IDAT" + zlib.compress(zlib.decompress(pixels), level=9)
+    packed = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return _PNG_SIGNATURE + b"".join([*chunks[:-1], packed, chunks[-1]])
 
 
 def _plain(chart: alt.LayerChart, values: list[dict[str, Any]]) -> Spec:

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import fields
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -105,7 +106,7 @@ class _Controls:
         order = _made(Order, body)
         delivery = Delivery(
             order,
-            lambda: self._store.events(with_lost=False),
+            partial(self._store.events, with_lost=False),
             on_acknowledged=self._store.mark_delivered,
         )
         return _json({"delivery_id": self.deliveries.start(delivery)}, 202)

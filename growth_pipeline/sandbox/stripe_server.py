@@ -85,9 +85,7 @@ class StripeServer:
         return Response(body, status, headers, media_type="application/json")
 
     def _authenticate(self, headers: Mapping[str, str]) -> None:
-        kind, _, value = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic":
-            value = base64.b64decode(value + "==").decode("utf-8", "replace").partition(":")[0]
+        value = _key_in(headers.get("authorization", ""))
         if not value:
             raise ApiError(
                 401,
@@ -122,20 +120,18 @@ class StripeServer:
         return body[: len(body) // 2] if fault and fault.kind == "truncated" else body
 
     def _route(self, method: str, path: str, steps: list[str], query: Json) -> bytes:
-        known = bool(steps) and (steps[0] in _LISTED or steps[0] == "account")
-        if method == "GET" and known:
-            if steps == ["account"]:
-                return orjson.dumps(
-                    shapes.account(self._company.account.id, created=self._company.start)
-                )
+        if method == "GET" and steps == ["account"]:
+            created = self._company.start
+            return orjson.dumps(shapes.account(self._company.account.id, created=created))
+        if method == "GET" and steps and steps[0] in _LISTED:
+            resource = RESOURCES[steps[0]]
             if len(steps) == 1:
-                return self._list(RESOURCES[steps[0]], path, query)
+                return self._list(resource, path, query)
             if len(steps) == 2:  # noqa: PLR2004 - /v1/<list>/<id>
-                return self._one(RESOURCES[steps[0]], steps[1], query)
+                return self._one(resource, steps[1], query)
             if steps[0] == "invoices" and steps[2:] == ["lines"]:
                 return self._lines(steps[1], path, query)
-        message = f"Unrecognized request URL ({method}: {path})."
-        raise ApiError(404, message)
+        raise ApiError(404, f"Unrecognized request URL ({method}: {path}).")
 
     # --- one object ----------------------------------------------------------------------------
 
@@ -206,6 +202,17 @@ class StripeServer:
         if row is None or row.hidden:
             raise missing(resource.object, checked[name], param=name, status=400)
         return row
+
+
+def _key_in(header: str) -> str:
+    """The key of a Bearer or Basic header; empty if there is none."""
+    kind, _, value = header.partition(" ")
+    if kind.lower() != "basic":
+        return value
+    try:
+        return base64.b64decode(value).decode().partition(":")[0]
+    except ValueError:
+        return ""
 
 
 def _conditions(resource: Resource, checked: Json) -> list[Condition]:

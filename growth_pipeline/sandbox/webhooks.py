@@ -109,12 +109,15 @@ def chosen(events: Iterable[Event], order: Order) -> Iterator[tuple[Event, bool]
 
 
 class Delivery:
-    """One delivery of many events, in a thread of its own so that the server stays quick."""
+    """One delivery of many events, in a thread of its own so that the server stays quick.
+
+    `events(bodies=...)` gives all events in order of time, with or without their bodies.
+    """
 
     def __init__(
         self,
         order: Order,
-        events: Callable[[], Iterable[Event]],
+        events: Callable[..., Iterable[Event]],
         *,
         on_acknowledged: Callable[[str], None],
     ) -> None:
@@ -127,7 +130,7 @@ class Delivery:
 
     def start(self) -> None:
         """Begins to send."""
-        for _, is_sent in chosen(self._events(), self.order):
+        for _, is_sent in chosen(self._events(bodies=False), self.order):
             self.progress.total += is_sent
             self.progress.dropped += not is_sent
         self._thread.start()
@@ -135,16 +138,20 @@ class Delivery:
     def stop(self) -> None:
         """Sends nothing more, and waits for what is under way."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(timeout=self.order.timeout_seconds)
 
     def _run(self) -> None:
         began = time.monotonic()
-        asyncio.run(self._send_all())
-        self.progress.seconds = time.monotonic() - began
-        self.progress.done = True
+        try:
+            asyncio.run(self._send_all())
+        finally:
+            self.progress.seconds = time.monotonic() - began
+            self.progress.done = True
 
     async def _send_all(self) -> None:
-        sent = (event for event, is_sent in chosen(self._events(), self.order) if is_sent)
+        sent = (
+            event for event, is_sent in chosen(self._events(bodies=True), self.order) if is_sent
+        )
         queue = arrange(sent, self.order)
         await asyncio.gather(*(self._sender(queue) for _ in range(self.order.concurrency)))
 

@@ -70,7 +70,7 @@ def check(acceptance_line, figures):
 
 
 def test_any_order_of_events_gives_the_true_state(seed, acceptance_line):
-    check(acceptance_line, run(seed, histories=200, orders=220))
+    check(acceptance_line, run(seed, histories=200, orders=300))
 
 
 @pytest.mark.full

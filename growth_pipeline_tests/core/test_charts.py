@@ -66,6 +66,14 @@ def test_a_picture_is_white_where_nothing_is_drawn():
     assert tuple(rows[-1][(width - 1) * size : (width - 1) * size + 3]) == (255, 255, 255)
 
 
+def test_a_picture_is_packed_without_changing_a_pixel():
+    chart = a_chart()
+    packed = render_png(chart)
+    plain = vl_convert.vegalite_to_png(chart, vl_version=VEGA_LITE)
+    assert len(packed) < len(plain) * 0.6
+    assert pixels(packed) == pixels(plain)
+
+
 def test_a_half_transparent_bar_is_mixed_with_white():
     """#1f77b4 at 45 %: 255 - 0.45 x (255 - 31, 255 - 119, 255 - 180) = (154, 194, 221)."""
     chart = a_chart(ROWS[:1])

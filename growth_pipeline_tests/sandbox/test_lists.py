@@ -335,7 +335,13 @@ def test_the_sdk_reads_the_lists_to_their_end(address, whole):
 
 
 def test_an_unknown_address_is_not_found(api):
-    for path in ("/v1/nothing", "/v1/charges/ch_1/refunds", "/v1/discounts"):
+    for path in (
+        "/v1/nothing",
+        "/v1/charges/ch_1/refunds",
+        "/v1/discounts",
+        "/v1/account/x",
+        "/v1/",
+    ):
         answer = api.get(path)
         assert (answer.status_code, answer.json()["error"]["type"]) == (
             404,

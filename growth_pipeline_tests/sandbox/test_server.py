@@ -38,6 +38,14 @@ def test_basic_authentication_works_as_at_stripe(address):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize(
+    "header", ["Basic", "Basic !!!!", "Basic \xe9\xe9\xe9", "Bearer \xe9", "x"]
+)
+def test_a_header_that_is_no_key_is_refused_like_a_wrong_key(address, header):
+    answer = httpx.get(f"{address}/v1/charges", headers={"Authorization": header.encode("latin-1")})
+    assert (answer.status_code, list(answer.json())) == (401, ["error"])
+
+
 def test_every_answer_names_its_request_its_version_and_its_time(api):
     first, second = api.get("/v1/charges"), api.get("/v1/nothing")
     for answer in (first, second):
