@@ -65,7 +65,9 @@ def run(folder: Path, rows: int, rounds: int, threads: int) -> dict[str, Any]:
     books = make_company(lake, rows)
     engine = Engine(threads=threads, temp_dir=folder / "spill")
     sources = read_sources(lake, SCOPE, MONTH, AS_OF)
-    window = Window(START, int(MONTH.end.timestamp()), int(AS_OF.timestamp()), int(AS_OF.timestamp()))
+    window = Window(
+        START, int(MONTH.end.timestamp()), int(AS_OF.timestamp()), int(AS_OF.timestamp())
+    )
     path = sources.month["charges"].path
     arrow = books.to_arrow(compat_level=pl.CompatLevel.newest())
 
@@ -156,14 +158,20 @@ def make_company(lake: Lake, rows: int) -> pl.DataFrame:
         lake,
         "refunds",
         base.filter("is_refunded").with_columns(
-            id=pl.format("re_{}", "n"), charge="id", amount=pl.col("amount") // 2, status=pl.lit("succeeded")
+            id=pl.format("re_{}", "n"),
+            charge="id",
+            amount=pl.col("amount") // 2,
+            status=pl.lit("succeeded"),
         ),
     )
     write(
         lake,
         "disputes",
         base.filter("is_disputed").with_columns(
-            id=pl.format("dp_{}", "n"), charge="id", withdrawn_minor="amount", reinstated_minor="amount"
+            id=pl.format("dp_{}", "n"),
+            charge="id",
+            withdrawn_minor="amount",
+            reinstated_minor="amount",
         ),
     )
     fee = pl.col("amount") * 3 // 100
@@ -180,7 +188,9 @@ def make_company(lake: Lake, rows: int) -> pl.DataFrame:
         write(lake, resource, base.head(0))
     wrong = pl.col("n") % PLANTED_EVERY == 7
     return (
-        base.with_columns(amount_minor=pl.when(wrong).then(pl.col("amount") + 5).otherwise("amount"))
+        base.with_columns(
+            amount_minor=pl.when(wrong).then(pl.col("amount") + 5).otherwise("amount")
+        )
         .select(
             payment_id="n",
             charge_id="id",
@@ -196,9 +206,13 @@ def make_company(lake: Lake, rows: int) -> pl.DataFrame:
             fee_minor=fee,
             net_minor=pl.col("amount") - fee,
             settlement_currency="currency",
-            created_at=pl.from_epoch("created", time_unit="s").dt.replace_time_zone("UTC").dt.cast_time_unit("us"),
+            created_at=pl.from_epoch("created", time_unit="s")
+            .dt.replace_time_zone("UTC")
+            .dt.cast_time_unit("us"),
             written_by=pl.lit("mirror"),
-            written_at=pl.from_epoch("created", time_unit="s").dt.replace_time_zone("UTC").dt.cast_time_unit("us"),
+            written_at=pl.from_epoch("created", time_unit="s")
+            .dt.replace_time_zone("UTC")
+            .dt.cast_time_unit("us"),
         )
         .sample(fraction=1, shuffle=True, seed=7)
     )
@@ -216,10 +230,14 @@ def write(lake: Lake, resource: str, frame: pl.DataFrame) -> None:
         "fetched_from": AS_OF.isoformat(),
     }
     partition = {"account": SCOPE.account_id, "mode": SCOPE.mode, "month": MONTH.key}
-    lake.write_partition(f"stripe/{resource}", partition, [whole.select(*SCHEMAS[resource])], certificate)
+    lake.write_partition(
+        f"stripe/{resource}", partition, [whole.select(*SCHEMAS[resource])], certificate
+    )
     later = {**certificate, "window": [int(MONTH.end.timestamp()), int(AS_OF.timestamp())]}
     empty = whole.select(*SCHEMAS[resource]).head(0)
-    lake.write_partition(f"stripe/{resource}", {**partition, "month": MONTH.next.key}, [empty], later)
+    lake.write_partition(
+        f"stripe/{resource}", {**partition, "month": MONTH.next.key}, [empty], later
+    )
 
 
 if __name__ == "__main__":

@@ -316,12 +316,16 @@ def _unwrapped() -> Iterator[None]:
     except Exception as error:
         own = _find_cause(error, GrowthError)
         if own is not None:
-            raise own from error
+            raise own from own.__cause__
         if _find_cause(error, OperationalError) is not None:
             raise RemoteUnavailableError(
                 "Dagster's own database does not answer",
                 remedy="start it, or correct GROWTH_DAGSTER_DATABASE_URL",
             ) from error
+        failure = _find_cause(error, dg.Failure)
+        cause = failure.__cause__ if failure else None
+        if cause is not None:
+            raise cause from cause.__cause__
         raise
 
 

@@ -204,7 +204,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     """A small demo that is up, shared by all tests of a process; nothing of it is left at the end."""
-    from growth_pipeline_tests.fakes.running_demo import SMALL, start_demo, wait_for_card
+    from growth_pipeline_tests.fakes.running_demo import SMALL, marked, start_demo, wait_for_card
 
     folder = tmp_path_factory.mktemp("demo")
     process = start_demo(folder, *SMALL)
@@ -212,9 +212,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
         yield wait_for_card(folder, process)
     finally:
         process.terminate()
-        process.wait(30)
+        code = process.wait(30)
         if process.stdout is not None:
             process.stdout.close()
+    assert (code, marked(folder)) == (0, []), "SIGTERM left something of the demo"
 
 
 # --- lake and engine -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Jobs launched from a terminal, recorded in Dagster's own Postgres storage as the UI shows them."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +117,21 @@ def test_the_error_of_a_step_arrives_as_it_was_raised_and_the_run_is_recorded_as
         assert run.status == dg.DagsterRunStatus.FAILURE
 
 
+def test_an_error_nobody_expected_arrives_as_it_was_raised_and_is_not_tried_again(
+    dagster_home, resources
+):
+    opened = []
+
+    def break_down():
+        opened.append(1)
+        raise RuntimeError("a bug of ours")
+
+    resources["stripe"] = break_down
+    with pytest.raises(RuntimeError, match="^a bug of ours$"):
+        launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
+    assert len(opened) == 1
+
+
 def test_the_error_of_a_resource_arrives_as_it_was_raised(dagster_home, resources):
     @dg.resource
     def no_database(_):
@@ -164,3 +180,36 @@ def test_the_sensors_see_runs_of_the_terminal(dagster_home, resources, database,
 def test_a_verbose_run_shows_dagsters_events(dagster_home, resources, capfd):
     launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT], verbose=True)
     assert re.search(r"RUN_SUCCESS", capfd.readouterr().err)
+
+
+def test_a_dry_run_finds_the_same_writes_the_report_and_leaves_nothing(
+    dagster_home, resources, database_url, database, monkeypatch, lake, tmp_path
+):
+    monkeypatch.setenv("GROWTH_DATABASE_URL", database_url)
+    monkeypatch.setenv("GROWTH_STRIPE__ACCOUNT_ID", "acct_1")
+    monkeypatch.setenv("GROWTH_STATE_DIR", str(tmp_path / "state"))
+    del resources["lake"]
+    done = launch("audit_job", partition_key="2025-10", resources=resources, dry_run=True)
+    assert done.success
+    assert json.loads(done.documents["json"])["verdict"] == "PASS"
+    assert done.documents["md"].startswith(b"# Revenue audit 2025-10: PASS")
+    assert sorted(done.documents) == ["csv", "json", "md"]
+    assert {check.check for check in done.checks if not check.passed} == set()
+    with database.connection() as connection:
+        counts = connection.execute("select count(*) from audit.audits").fetchone()
+    assert counts == (0,)
+    assert not (tmp_path / "state" / "lake").exists()
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+
+
+def test_a_recorded_audit_brings_its_checks_and_documents_along(
+    dagster_home, resources, database_url, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GROWTH_DATABASE_URL", database_url)
+    monkeypatch.setenv("GROWTH_STATE_DIR", str(tmp_path / "state"))
+    done = launch("audit_job", partition_key="2025-10", resources=resources)
+    verdict = next(check for check in done.checks if check.check == "verdict")
+    assert (verdict.asset, verdict.month, verdict.passed) == ("audit/findings", "2025-10", True)
+    assert json.loads(done.documents["json"])["run_id"] == done.run_id
+    assert done.metadata["audit/findings"]["verdict"] == "PASS"

@@ -73,7 +73,7 @@ def findings(
             started_at=started_at,
             now=started_at,
             grace=audit_grace,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
         audit = replace(audit, finished_at=clock())
         audit_store.publish(audit)

@@ -13,17 +13,21 @@ from typing import Any, Final
 
 from growth_pipeline.audit.compare import BookedRow, StripePayment
 from growth_pipeline.audit.examine import Judged
-from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, finding_fingerprint
+from growth_pipeline.audit.findings import (
+    CODES,
+    MADE_BY_ROW,
+    Cause,
+    Finding,
+    Severity,
+    action_of,
+    finding_fingerprint,
+)
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 
 Key = tuple[str, str]
 """(object, id), Stripe's singular word and the object's id."""
 
-# The row itself is the mistake: who wrote it matters, not what Stripe sent.
-_MADE_BY_ROW: Final = frozenset(
-    {"livemode_leak", "account_leak", "missing_in_stripe", "duplicate_row", "orphan_row"}
-)
 _NOT_TRACED: Final = frozenset({"period_cutoff", "fee_mismatch", "net_mismatch"})
 _PART_OF_CODE: Final = {
     "refund_missing": "refund",
@@ -115,7 +119,7 @@ def cause_of(judged: Judged, objects: Sequence[Key], trace: Trace) -> Cause:
     if any(event["state"] == "quarantined" for event in events):
         return Cause.QUARANTINED
     writers = {row.written_by for row in rows or judged.pair.leaked_rows}
-    if code in _MADE_BY_ROW:
+    if code in MADE_BY_ROW:
         return Cause.HANDLED_WRONG if writers == {"mirror"} else Cause.WRITTEN_BY_HAND
     if writers and "mirror" not in writers:
         return Cause.WRITTEN_BY_HAND
@@ -148,6 +152,7 @@ def payment_finding(judged: Judged, objects: Sequence[Key], trace: Trace, frame:
         "link": dashboard_link(frame.scope, pair.object, pair.object_id),
         "confirmed_by_stripe": judged.confirmed,
     }
+    cause = cause_of(judged, objects, trace)
     return frame.finding(
         diagnosis.code,
         pair.object,
@@ -157,13 +162,12 @@ def payment_finding(judged: Judged, objects: Sequence[Key], trace: Trace, frame:
         evidence={name: value for name, value in evidence.items() if value not in (None, [], {})},
         severity=diagnosis.severity,
         also=diagnosis.codes[1:],
-        cause=cause_of(judged, objects, trace),
-        action=_action(diagnosis.code, rows),
+        cause=cause,
+        action=_with_rows(action_of(diagnosis.code, cause, frame.month), rows),
     )
 
 
-def _action(code: str, rows: Sequence[BookedRow]) -> str:
-    action = CODES[code].action
+def _with_rows(action: str, rows: Sequence[BookedRow]) -> str:
     if not rows:
         return action
     numbers = ", ".join(str(row.payment_id) for row in rows)

@@ -132,7 +132,7 @@ class Examination:
 
     def _find_taxes(self, cases: Iterable[Case]) -> None:
         """Tax of the invoices of wrong amounts: a hint at the bug, no part of the judgement."""
-        asking = {}
+        asking: dict[str, Case] = {}
         for case in cases:
             amounts = {row.amount_minor for row in case.rows}
             if case.payment is not None and amounts - {case.payment.captured_minor}:

@@ -311,6 +311,26 @@ def count_by_severity(findings: Iterable[Finding]) -> dict[str, int]:
     return {str(severity): counts[severity] for severity in Severity}
 
 
+# The row itself is the mistake: who wrote it matters, not what Stripe sent.
+MADE_BY_ROW = frozenset(
+    {"livemode_leak", "account_leak", "missing_in_stripe", "duplicate_row", "orphan_row"}
+)
+
+
+def action_of(code: str, cause: Cause, month: Month) -> str:
+    """What to do about a finding, by its class and its cause.
+
+    A row that the mirror could book right is booked again by the asset that books payments.
+    """
+    action = CODES[code].action
+    if cause is not Cause.HANDLED_WRONG or code in MADE_BY_ROW:
+        return action
+    return (
+        f"{action} The mirror knows the right state: "
+        f"materialise billing/payments of {month} in Dagster to book it again."
+    )
+
+
 # Money that agreeing pairs move between months may not exceed this part of gross: 0.1 %.
 MOVED_LIMIT = (1, 1000)
 

@@ -143,12 +143,16 @@ def told_in_one_sentence(context: dg.AssetExecutionContext) -> Iterator[None]:
 
     Dagster repeats the step only if that may help, and never for a person who waits at a terminal.
     """
+    waiting = VIA_TAG in context.run.tags
     try:
         yield
     except GrowthError as error:
-        waiting = VIA_TAG in context.run.tags
         raise dg.Failure(
             description=error.message,
             metadata={"remedy": error.remedy or "none known", "retry_helps": error.retryable},
             allow_retries=error.retryable and not waiting,
         ) from error
+    except Exception as error:
+        if not waiting:
+            raise
+        raise dg.Failure(f"unexpected {type(error).__name__}", allow_retries=False) from error

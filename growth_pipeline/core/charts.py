@@ -86,9 +86,7 @@ def render_svg(spec: Spec) -> str:
     """The chart as SVG text with a white background; nothing is loaded from anywhere."""
     import vl_convert  # loads a JavaScript engine, which only pictures need
 
-    drawing: str = vl_convert.vegalite_to_svg(
-        spec, vl_version=VEGA_LITE, allowed_base_urls=[]
-    )
+    drawing: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
     return drawing
 
 

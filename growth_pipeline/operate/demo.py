@@ -170,15 +170,14 @@ class _Demo:
         crew.start_web(web)
         crew.wait_for(f"{web.url}/", what="the web app")
         self._say(f"first page after {_seconds():.1f} s: {web.url}")
+        planted = sandbox.plant()
+        delivery = self._begin_delivery(sandbox, web)
         workers = Workers(crew, self._folder / _WORK, sandbox.months)
         extracted = workers.begin("extract")  # reads Stripe, so it need not wait for the webhooks
         workspace = crew.start_code(runtime)
         crew.start_ui(workspace, ui)
-        planted = sandbox.plant()
-        if self._record.done:
-            self._step("the company's history is there from the last demo")
-        else:
-            self._deliver(sandbox, web, database_url)
+        if delivery is not None:
+            self._finish_delivery(sandbox, delivery, database_url)
             self._step("booking all months again from the mirror")
             workers.wait_for(workers.begin("book"))
             self._step("somebody changes the books by hand")
@@ -221,10 +220,19 @@ class _Demo:
         )
         return Sandbox(json.loads(ready_file.read_bytes()))
 
-    def _deliver(self, sandbox: Sandbox, web: Address, database_url: str) -> None:
-        """Every event through the real webhook route, but for those planted to be lost."""
+    def _begin_delivery(self, sandbox: Sandbox, web: Address) -> str | None:
+        """Every event through the real webhook route, but for those planted to be lost.
+
+        None when all of it arrived in the last demo.
+        """
+        if self._record.done:
+            self._step("the company's history is there from the last demo")
+            return None
         self._step("Stripe's history arrives at /webhooks/stripe")
-        delivery = sandbox.start_delivery(f"{web.url}/webhooks/stripe", self._record.webhook_secret)
+        return sandbox.start_delivery(f"{web.url}/webhooks/stripe", self._record.webhook_secret)
+
+    def _finish_delivery(self, sandbox: Sandbox, delivery: str, database_url: str) -> None:
+        """Wait until every event is stored, and applied to the mirror and the books."""
         self._supervisor.wait_until(
             lambda: sandbox.is_delivered(delivery), what="the delivery", seconds=_STEP_SECONDS
         )

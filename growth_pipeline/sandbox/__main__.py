@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import sys
@@ -132,7 +131,7 @@ def generate(
         store = _built(stack, company, data_dir)
         figures = {
             "seconds": round(time.monotonic() - began, 2),
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_rss_mb": _peak_rss_mb(),
             "file_mb": store.path.stat().st_size // 1_000_000,
             **store.counts(),
         }
@@ -207,6 +206,16 @@ def _built(stack: ExitStack, company: Company, data_dir: Path | None) -> Store:
     store = Store(path)
     stack.callback(store.close)
     return store
+
+
+def _peak_rss_mb() -> int:
+    """Most memory this process has held; 0 where the system does not say (it is no Linux)."""
+    # Not getrusage: across fork and exec that keeps the parent's peak.
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(lines["VmHWM"].split()[0]) // 1024
 
 
 def _progress(done: int, total: int) -> None:

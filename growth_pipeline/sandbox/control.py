@@ -100,6 +100,8 @@ class _Controls:
 
     def start_delivery(self, _: Request, body: Json) -> Response:
         """Begins to send events; planted losses are never sent."""
+        if body.get("drop") == "planted":
+            del body["drop"]
         for key in ("drop", "types"):
             if body.get(key) is not None:
                 body[key] = frozenset(_ids(body[key], key))

@@ -118,7 +118,7 @@ def _open(life: Life, at: int, invoice: Json) -> None:
 def _ask_for_payment(life: Life, at: int, invoice: Json) -> None:
     new = invoice["billing_reason"] == "subscription_create"
     description = "Subscription creation" if new else "Subscription update"
-    intent = make_intent(life, at, invoice["amount_due"], description)
+    intent = make_intent(life, at, invoice["amount_due"], description, asked=False)
     join = shapes.invoice_payment(
         life.names.new("inpay"), invoice, intent["id"], created=at, livemode=life.livemode
     )

@@ -19,11 +19,16 @@ def ledger_rows(life: Life) -> list[tuple[Any, ...]]:
     `amount_minor` is what was captured, or asked for where nothing was. Refunds count when they
     succeeded or are pending; disputes count what was withdrawn less what came back. The counts at
     the end are of refunds and disputes of any status, and of charges of the same payment intent.
+    The invoice is known from its paid invoice payment only: no event tells of an open one.
     """
     objects = life.journal.objects
     refunded = _refunded(objects)
     disputed = _disputed(objects)
-    invoice_of = {join["payment"]["payment_intent"]: key for key, join in life.joins.items()}
+    invoice_of = {
+        join["payment"]["payment_intent"]: invoice_id
+        for invoice_id, join in life.joins.items()
+        if join["status"] == "paid"
+    }
     refunds = _count(objects, "refund", "charge")
     disputes = _count(objects, "dispute", "charge")
     attempts = _count(objects, "charge", "payment_intent")

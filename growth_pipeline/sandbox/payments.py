@@ -50,8 +50,9 @@ def make_intent(
     *,
     capture_method: str = "automatic",
     method_type: str = "card",
+    asked: bool = True,
 ) -> Json:
-    """A payment intent of the customer, with its first event."""
+    """A payment intent of the customer, with its first event. `asked`: not by Stripe's billing."""
     intent = shapes.payment_intent(
         life.names.new("pi"),
         life.customer["id"],
@@ -64,7 +65,6 @@ def make_intent(
         created=at,
         livemode=life.livemode,
     )
-    asked = not description.startswith("Subscription")
     return life.journal.add(intent, at, "payment_intent.created", asked=asked)
 
 

@@ -37,7 +37,9 @@ def epoch(instant: datetime) -> int:
 class Company:
     """Collects objects and rows; `audit()` writes the files and runs the audit."""
 
-    def __init__(self, lake: Lake, database: Database, engine: Engine, *, scope: Scope = LIVE) -> None:
+    def __init__(
+        self, lake: Lake, database: Database, engine: Engine, *, scope: Scope = LIVE
+    ) -> None:
         self.lake = lake
         self.database = database
         self.engine = engine
@@ -52,7 +54,9 @@ class Company:
 
     # --- both sides -------------------------------------------------------------------------
 
-    def payment(self, number: int, amount: int, *, booked: Mapping[str, Any] | None = None, **stripe: Any) -> None:
+    def payment(
+        self, number: int, amount: int, *, booked: Mapping[str, Any] | None = None, **stripe: Any
+    ) -> None:
         """A charge and its row; `booked` changes the row, other arguments the charge."""
         charge = self.charge(number, amount, **stripe)
         self.row(number, **{**_row_of(charge), **(booked or {})})
@@ -121,7 +125,16 @@ class Company:
                 if charge["id"] == refund["charge"]:
                     charge["amount_refunded"] += amount
 
-    def dispute(self, number: int, amount: int, *, of: int, withdrawn: int = 0, reinstated: int = 0, **fields: Any) -> None:
+    def dispute(
+        self,
+        number: int,
+        amount: int,
+        *,
+        of: int,
+        withdrawn: int = 0,
+        reinstated: int = 0,
+        **fields: Any,
+    ) -> None:
         self.objects["disputes"].append(
             {
                 "id": f"dp_{number}",
@@ -171,7 +184,9 @@ class Company:
         with self.database.connection() as connection:
             connection.execute(f"insert into billing.payments ({names}) values ({values})", row)
 
-    def mirrored(self, kind: str, object_id: str, *, scope: Scope | None = None, **payload: Any) -> None:
+    def mirrored(
+        self, kind: str, object_id: str, *, scope: Scope | None = None, **payload: Any
+    ) -> None:
         from psycopg.types.json import Jsonb
 
         scope = scope or self.scope
@@ -180,7 +195,17 @@ class Company:
                 "insert into billing.objects (account_id, livemode, object, id, api_version, payload,"
                 " state_from, state_at, origin, event_id, applied_at)"
                 " values (%s, %s, %s, %s, %s, %s, %s, %s, 'event', %s, %s)",
-                [*scope, kind, object_id, VERSION, Jsonb({"id": object_id, **payload}), NOON, NOON, "evt_m", NOON],
+                [
+                    *scope,
+                    kind,
+                    object_id,
+                    VERSION,
+                    Jsonb({"id": object_id, **payload}),
+                    NOON,
+                    NOON,
+                    "evt_m",
+                    NOON,
+                ],
             )
 
     def event(self, event_id: str, kind: str, object_id: str, *, state: str = "applied") -> None:
@@ -194,7 +219,9 @@ class Company:
     # --- running ----------------------------------------------------------------------------
 
     def write(self) -> None:
-        self.objects["customers"] = self.objects["customers"] or [{"id": "cus_1", "created": epoch(NOON)}]
+        self.objects["customers"] = self.objects["customers"] or [
+            {"id": "cus_1", "created": epoch(NOON)}
+        ]
         for resource in SCHEMAS:
             for month in self.months:
                 if (resource, month) not in self.unwritten:
@@ -271,5 +298,6 @@ def _row_of(charge: Mapping[str, Any]) -> dict[str, Any]:
 def found(audit: Audit) -> list[tuple[str, str, dict[str, int] | None]]:
     """Findings as (code, id, impact by currency), sorted: what tests compare with."""
     return sorted(
-        (one.code, one.object_id, None if one.impacts is None else dict(one.impacts)) for one in audit.findings
+        (one.code, one.object_id, None if one.impacts is None else dict(one.impacts))
+        for one in audit.findings
     )

@@ -9,7 +9,18 @@ import pytest
 from growth_pipeline.audit.findings import Cause, Severity, Verdict
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
-from growth_pipeline_tests.audit.company import AS_OF, LIVE, NOON, NOVEMBER, OCTOBER, SEPTEMBER, TEST, Company, epoch, found
+from growth_pipeline_tests.audit.company import (
+    AS_OF,
+    LIVE,
+    NOON,
+    NOVEMBER,
+    OCTOBER,
+    SEPTEMBER,
+    TEST,
+    Company,
+    epoch,
+    found,
+)
 
 
 def test_books_that_agree_pass_with_nothing_found(company):
@@ -20,7 +31,9 @@ def test_books_that_agree_pass_with_nothing_found(company):
     assert found(audit) == []
     assert audit.verdict is Verdict.PASS
     assert audit.money_difference == {"jpy": 0, "usd": 0}
-    assert audit.totals["usd"].stripe.to_dict() == audit.totals["usd"].booked.to_dict() | {"fees_minor": 30}
+    assert audit.totals["usd"].stripe.to_dict() == audit.totals["usd"].booked.to_dict() | {
+        "fees_minor": 30
+    }
     assert audit.totals["usd"].stripe.gross_minor == 1000
 
 
@@ -109,7 +122,12 @@ def test_little_money_between_months_still_passes(company):
 
 
 def test_a_difference_in_another_month_is_found_in_stripes_month_only(company):
-    company.payment(1, 2500, created=epoch(OCTOBER.end) - 60, booked={"created_at": NOVEMBER.start, "amount_minor": 2600})
+    company.payment(
+        1,
+        2500,
+        created=epoch(OCTOBER.end) - 60,
+        booked={"created_at": NOVEMBER.start, "amount_minor": 2600},
+    )
     october, november = company.audit(OCTOBER), company.audit(NOVEMBER)
     assert found(october) == [("amount_mismatch", "ch_1", {"usd": 100})]
     assert october.findings[0].also == ("period_cutoff",)
@@ -152,7 +170,10 @@ def test_objects_in_their_grace_period_are_not_judged_on_either_side(company):
     company.row(4, amount_minor=700, created_at=old)
     company.months = [OCTOBER]
     audit = company.audit()
-    assert found(audit) == [("missing_in_db", "ch_2", {"usd": -1000}), ("missing_in_stripe", "ch_4", {"usd": 700})]
+    assert found(audit) == [
+        ("missing_in_db", "ch_2", {"usd": -1000}),
+        ("missing_in_stripe", "ch_4", {"usd": 700}),
+    ]
     assert audit.state == "open"
     assert audit.totals["usd"].remainder == 0
 
@@ -160,8 +181,12 @@ def test_objects_in_their_grace_period_are_not_judged_on_either_side(company):
 def test_a_pair_at_the_edge_of_the_grace_period_counts_by_stripes_instant(company):
     company.as_of = datetime(2025, 10, 20, tzinfo=UTC)
     edge = company.as_of - timedelta(minutes=60)
-    company.payment(1, 1000, created=epoch(edge) - 1, booked={"created_at": edge + timedelta(seconds=1)})
-    company.payment(2, 2000, created=epoch(edge) + 1, booked={"created_at": edge - timedelta(seconds=1)})
+    company.payment(
+        1, 1000, created=epoch(edge) - 1, booked={"created_at": edge + timedelta(seconds=1)}
+    )
+    company.payment(
+        2, 2000, created=epoch(edge) + 1, booked={"created_at": edge - timedelta(seconds=1)}
+    )
     company.months = [OCTOBER]
     audit = company.audit()
     assert found(audit) == []
@@ -201,13 +226,17 @@ def _charge_now(number: int, amount: int, **fields: object) -> dict[str, object]
 
 
 def test_a_charge_refunded_after_the_extract_is_no_finding(company):
-    company.payment(1, 1000, booked={"refunded_minor": 400, "written_at": AS_OF + timedelta(minutes=1)})
+    company.payment(
+        1, 1000, booked={"refunded_minor": 400, "written_at": AS_OF + timedelta(minutes=1)}
+    )
     answers = {("charges", "ch_1"): _charge_now(1, 1000, amount_refunded=400)}
     assert found(company.audit(confirm=lambda *asked: answers.get(asked))) == []
 
 
 def test_a_row_changed_after_the_extract_that_stripe_does_not_confirm_is_found(company):
-    company.payment(1, 1000, booked={"refunded_minor": 400, "written_at": AS_OF + timedelta(minutes=1)})
+    company.payment(
+        1, 1000, booked={"refunded_minor": 400, "written_at": AS_OF + timedelta(minutes=1)}
+    )
     answers = {("charges", "ch_1"): _charge_now(1, 1000)}
     audit = company.audit(confirm=lambda *asked: answers.get(asked))
     assert found(audit) == [("refund_excess", "ch_1", {"usd": -400})]
@@ -215,7 +244,12 @@ def test_a_row_changed_after_the_extract_that_stripe_does_not_confirm_is_found(c
 
 
 def test_a_payment_that_succeeded_after_the_extract_is_no_finding(company):
-    company.payment(1, 1000, status="pending", booked={"status": "succeeded", "captured": True, "written_at": AS_OF})
+    company.payment(
+        1,
+        1000,
+        status="pending",
+        booked={"status": "succeeded", "captured": True, "written_at": AS_OF},
+    )
     answers = {("charges", "ch_1"): _charge_now(1, 1000)}
     audit = company.audit(confirm=lambda *asked: answers.get(asked))
     assert found(audit) == []
@@ -389,7 +423,9 @@ def test_a_row_that_points_at_an_unknown_invoice_is_an_orphan_unless_stripe_know
     company.payment(1, 1000, booked={"invoice_id": "in_ghost"})
     company.payment(2, 1000, booked={"invoice_id": "in_older"})
     answers = {("invoices", "in_older"): {"id": "in_older"}}
-    assert found(company.audit(confirm=lambda *asked: answers.get(asked))) == [("orphan_row", "ch_1", {})]
+    assert found(company.audit(confirm=lambda *asked: answers.get(asked))) == [
+        ("orphan_row", "ch_1", {})
+    ]
 
 
 def test_a_refund_of_an_unknown_charge_is_an_orphan(company):
@@ -422,7 +458,10 @@ def test_fees_are_compared_in_the_settlement_currency(company):
     company.payment(3, 1000, booked={**fee, "net_minor": 1000})
     company.payment(4, 1000)
     audit = company.audit()
-    assert found(audit) == [("fee_mismatch", "ch_2", {"usd": 29}), ("net_mismatch", "ch_3", {"usd": 30})]
+    assert found(audit) == [
+        ("fee_mismatch", "ch_2", {"usd": 29}),
+        ("net_mismatch", "ch_3", {"usd": 30}),
+    ]
     assert audit.totals["usd"].stripe.fees_minor == 120
     assert audit.totals["usd"].booked.fees_minor == 119
     assert audit.totals["usd"].remainder == 0
@@ -440,7 +479,9 @@ def test_a_refund_that_waits_for_more_than_ten_days_is_stuck(company):
 
 def test_a_row_without_tax_names_the_tax_as_the_likely_factor(company):
     company.payment(1, 1190, booked={"amount_minor": 1000, "invoice_id": "in_1"})
-    company.other("invoices", id="in_1", currency="usd", raw='{"total": 1190, "total_excluding_tax": 1000}')
+    company.other(
+        "invoices", id="in_1", currency="usd", raw='{"total": 1190, "total_excluding_tax": 1000}'
+    )
     (finding,) = company.audit().findings
     assert finding.evidence["details"]["amount_mismatch"]["factor"] == "tax"
 

@@ -16,7 +16,11 @@ def values(spec):
 
 
 def test_findings_are_drawn_by_class_in_table_order():
-    findings = [a_finding("refund_missing"), a_finding("missing_in_db"), a_finding("refund_missing")]
+    findings = [
+        a_finding("refund_missing"),
+        a_finding("missing_in_db"),
+        a_finding("refund_missing"),
+    ]
     rows = values(findings_chart(an_audit(*findings)))
     assert [(row["class"], row["findings"], row["label"]) for row in rows] == [
         ("missing_in_db", 1, "1 HIGH"),
@@ -26,12 +30,17 @@ def test_findings_are_drawn_by_class_in_table_order():
 
 def test_both_sides_are_drawn_as_parts_of_the_larger_one_with_their_money():
     rows = values(sides_chart(an_audit()))
-    assert [(row["side"], row["label"]) for row in rows] == [("USD Stripe", "USD 45.00"), ("USD books", "USD 85.00")]
+    assert [(row["side"], row["label"]) for row in rows] == [
+        ("USD Stripe", "USD 45.00"),
+        ("USD books", "USD 85.00"),
+    ]
     assert [round(row["part"], 4) for row in rows] == [0.5294, 1.0]
 
 
 def test_only_the_currencies_with_the_most_payments_are_drawn():
-    totals = {c: CurrencyTotals(stripe=Side(count=n, gross_minor=n)) for n, c in enumerate(CURRENCIES)}
+    totals = {
+        c: CurrencyTotals(stripe=Side(count=n, gross_minor=n)) for n, c in enumerate(CURRENCIES)
+    }
     sides = [row["side"] for row in values(sides_chart(an_audit(totals=totals)))]
     assert sides[:2] == ["NOK Stripe", "NOK books"]
     assert len(sides) == 12
@@ -39,7 +48,10 @@ def test_only_the_currencies_with_the_most_payments_are_drawn():
 
 def test_the_largest_picture_fits_into_an_event_log():
     findings = [a_finding(code, impacts={}) for code in CODES]
-    totals = {c: CurrencyTotals(stripe=Side(count=9, gross_minor=10**9), booked=Side(9, 10**9)) for c in CURRENCIES}
+    totals = {
+        c: CurrencyTotals(stripe=Side(count=9, gross_minor=10**9), booked=Side(9, 10**9))
+        for c in CURRENCIES
+    }
     png = render_png(audit_picture(an_audit(*findings, totals=totals)))
     assert len(png) < 100_000
     assert data_uri(png)

@@ -67,7 +67,9 @@ def a_row(**fields: Any) -> BookedRow:
 
 
 def judge(stripe: StripePayment | None, *rows: BookedRow, **more: Any) -> Any:
-    return classify_pair(Pair(stripe=stripe, rows=rows, month_start=START, month_end=END, as_of=AS_OF, **more))
+    return classify_pair(
+        Pair(stripe=stripe, rows=rows, month_start=START, month_end=END, as_of=AS_OF, **more)
+    )
 
 
 def test_equal_sides_have_no_finding():
@@ -75,18 +77,30 @@ def test_equal_sides_have_no_finding():
 
 
 def test_a_row_that_does_not_know_its_fee_yet_agrees():
-    assert judge(a_payment(), a_row(fee_minor=None, net_minor=None, settlement_currency=None)) is None
+    assert (
+        judge(a_payment(), a_row(fee_minor=None, net_minor=None, settlement_currency=None)) is None
+    )
 
 
 @pytest.mark.parametrize(
     ("stripe", "row", "code", "impacts"),
     [
-        ({"status": "failed", "paid": False, "captured": False}, {}, "status_mismatch", {"usd": 4000}),
+        (
+            {"status": "failed", "paid": False, "captured": False},
+            {},
+            "status_mismatch",
+            {"usd": 4000},
+        ),
         ({}, {"status": "failed", "captured": False}, "status_mismatch", {"usd": -4000}),
         ({}, {"status": "paid"}, "status_mismatch", {"usd": -4000}),
         ({}, {"captured": False}, "status_mismatch", {"usd": -4000}),
         ({"captured": False, "captured_minor": 0}, {}, "uncaptured_booked", {"usd": 4000}),
-        ({"status": "pending", "paid": False, "captured": False}, {}, "uncaptured_booked", {"usd": 4000}),
+        (
+            {"status": "pending", "paid": False, "captured": False},
+            {},
+            "uncaptured_booked",
+            {"usd": 4000},
+        ),
         ({"currency": "eur"}, {}, "currency_mismatch", {"eur": -4000, "usd": 4000}),
         ({}, {"amount_minor": 400_000}, "amount_mismatch", {"usd": 396_000}),
         ({}, {"amount_minor": 4002}, "amount_mismatch", {"usd": 2}),
@@ -94,10 +108,25 @@ def test_a_row_that_does_not_know_its_fee_yet_agrees():
         ({"refunded_minor": 1500}, {}, "refund_missing", {"usd": 1500}),
         ({"refunded_minor": 1500}, {"refunded_minor": 1000}, "refund_missing", {"usd": 500}),
         ({"refunded_minor": 500}, {"refunded_minor": 1000}, "refund_excess", {"usd": -500}),
-        ({"failed_refunds": (1500,)}, {"refunded_minor": 1500}, "refund_failed_booked", {"usd": -1500}),
-        ({"failed_refunds": (700, 800)}, {"refunded_minor": 1500}, "refund_failed_booked", {"usd": -1500}),
+        (
+            {"failed_refunds": (1500,)},
+            {"refunded_minor": 1500},
+            "refund_failed_booked",
+            {"usd": -1500},
+        ),
+        (
+            {"failed_refunds": (700, 800)},
+            {"refunded_minor": 1500},
+            "refund_failed_booked",
+            {"usd": -1500},
+        ),
         ({"disputed_minor": 4000}, {}, "dispute_missing", {"usd": 4000}),
-        ({"disputed_minor": 0, "reinstated_minor": 4000}, {"disputed_minor": 4000}, "dispute_state", {"usd": -4000}),
+        (
+            {"disputed_minor": 0, "reinstated_minor": 4000},
+            {"disputed_minor": 4000},
+            "dispute_state",
+            {"usd": -4000},
+        ),
         ({"disputed_minor": 4000, "reinstated_minor": 4000}, {}, "dispute_state", {"usd": 4000}),
         ({}, {"fee_minor": 100}, "fee_mismatch", {"usd": -20}),
         ({}, {"net_minor": 4000}, "net_mismatch", {"usd": 120}),
@@ -112,15 +141,24 @@ def test_one_planted_difference_has_one_class_and_its_money(stripe, row, code, i
 @pytest.mark.parametrize(
     ("stripe", "row"),
     [
-        ({"status": "failed", "paid": False, "captured": False}, {"status": "failed", "captured": False, "amount_minor": 7}),
-        ({"status": "pending", "paid": False, "captured": False}, {"status": "pending", "captured": False}),
+        (
+            {"status": "failed", "paid": False, "captured": False},
+            {"status": "failed", "captured": False, "amount_minor": 7},
+        ),
+        (
+            {"status": "pending", "paid": False, "captured": False},
+            {"status": "pending", "captured": False},
+        ),
         ({"captured": False, "captured_minor": 0}, {"captured": False}),
         ({"asked_minor": 5000}, {}),
         ({"refunded_minor": 900}, {"refunded_minor": 900}),
         ({"disputed_minor": 4000}, {"disputed_minor": 4000}),
         ({"disputed_minor": 0, "reinstated_minor": 4000}, {}),
         ({"failed_refunds": (900,)}, {}),
-        ({"amount": 0, "net_after_fee_minor": 0, "fee_minor": 0}, {"amount_minor": 0, "fee_minor": 0, "net_minor": 0}),
+        (
+            {"amount": 0, "net_after_fee_minor": 0, "fee_minor": 0},
+            {"amount_minor": 0, "fee_minor": 0, "net_minor": 0},
+        ),
     ],
 )
 def test_normal_life_has_no_finding(stripe, row):
@@ -159,7 +197,13 @@ def test_a_duplicate_adds_its_amount_and_keeps_the_row_that_fits():
 
 
 def test_of_equal_rows_the_mirrors_own_is_kept():
-    pair = Pair(a_payment(), (a_row(payment_id=1, written_by="import"), a_row(payment_id=2)), START, END, AS_OF)
+    pair = Pair(
+        a_payment(),
+        (a_row(payment_id=1, written_by="import"), a_row(payment_id=2)),
+        START,
+        END,
+        AS_OF,
+    )
     assert kept_row(pair).payment_id == 2
 
 

@@ -48,7 +48,11 @@ def test_behind_another_finding_stands_the_charge_alone():
         ({("charge", "ch_1"): {**KNOWN, "status": "pending"}}, {}, Cause.NEVER_DELIVERED),
         ({("charge", "ch_1"): {**KNOWN, "amount_captured": "1"}}, {}, Cause.NEVER_DELIVERED),
         ({}, {("charge", "ch_1"): [{"state": "ignored"}]}, Cause.HANDLED_WRONG),
-        ({("charge", "ch_1"): KNOWN}, {("charge", "ch_1"): [{"state": "quarantined"}]}, Cause.QUARANTINED),
+        (
+            {("charge", "ch_1"): KNOWN},
+            {("charge", "ch_1"): [{"state": "quarantined"}]},
+            Cause.QUARANTINED,
+        ),
     ],
 )
 def test_the_cause_of_a_missing_row_comes_from_the_ledger(mirrored, events, cause):
@@ -62,7 +66,10 @@ def test_a_row_of_another_writer_was_written_by_hand():
 
 def test_an_invented_row_of_the_mirror_itself_was_handled_wrong():
     assert cause_of(judged(None, a_row()), [("charge", "ch_1")], Trace()) is Cause.HANDLED_WRONG
-    assert cause_of(judged(None, a_row(written_by="hand")), [("charge", "ch_1")], Trace()) is Cause.WRITTEN_BY_HAND
+    assert (
+        cause_of(judged(None, a_row(written_by="hand")), [("charge", "ch_1")], Trace())
+        is Cause.WRITTEN_BY_HAND
+    )
 
 
 def test_nobody_knows_the_cause_of_a_cut_off():
@@ -71,7 +78,12 @@ def test_nobody_knows_the_cause_of_a_cut_off():
 
 
 def test_a_finding_holds_both_sides_the_rows_to_correct_and_a_link():
-    finding = payment_finding(judged(a_payment(), a_row(payment_id=17, amount_minor=1)), [("charge", "ch_1")], Trace(), FRAME)
+    finding = payment_finding(
+        judged(a_payment(), a_row(payment_id=17, amount_minor=1)),
+        [("charge", "ch_1")],
+        Trace(),
+        FRAME,
+    )
     assert finding.evidence["stripe"]["captured_minor"] == 4000
     assert finding.evidence["booked"][0]["amount_minor"] == 1
     assert finding.evidence["details"]["amount_mismatch"]["booked_minor"] == 1
@@ -83,14 +95,30 @@ def test_a_finding_holds_both_sides_the_rows_to_correct_and_a_link():
 
 
 def test_the_newest_five_events_are_evidence():
-    events = [{"event_id": f"evt_{n}", "created_at": f"2025-10-{n:02}", "state": "applied"} for n in range(1, 9)]
+    events = [
+        {"event_id": f"evt_{n}", "created_at": f"2025-10-{n:02}", "state": "applied"}
+        for n in range(1, 9)
+    ]
     trace = Trace({}, {("charge", "ch_1"): events})
     finding = payment_finding(judged(a_payment()), [("charge", "ch_1")], trace, FRAME)
-    assert [event["event_id"] for event in finding.evidence["events"]] == ["evt_8", "evt_7", "evt_6", "evt_5", "evt_4"]
+    assert [event["event_id"] for event in finding.evidence["events"]] == [
+        "evt_8",
+        "evt_7",
+        "evt_6",
+        "evt_5",
+        "evt_4",
+    ]
 
 
 def test_a_stuck_refund_shows_its_exposure_and_how_long_it_waits():
-    refund = {"id": "re_1", "charge": "ch_1", "currency": "usd", "amount": 500, "status": "pending", "created": AS_OF - 12 * 86_400}
+    refund = {
+        "id": "re_1",
+        "charge": "ch_1",
+        "currency": "usd",
+        "amount": 500,
+        "status": "pending",
+        "created": AS_OF - 12 * 86_400,
+    }
     finding = stuck_refund_finding(refund, AS_OF, FRAME)
     assert (finding.impacts, finding.severity) == ({}, Severity.MEDIUM)
     assert (finding.evidence["exposure_minor"], finding.evidence["waiting_days"]) == (500, 12)
@@ -100,12 +128,22 @@ def test_a_stuck_refund_shows_its_exposure_and_how_long_it_waits():
     ("scope", "thing", "object_id", "link"),
     [
         (LIVE, "charge", "ch_1", "https://dashboard.stripe.com/acct_1/payments/ch_1"),
-        (Scope("self", False), "invoice", "in_1", "https://dashboard.stripe.com/test/invoices/in_1"),
+        (
+            Scope("self", False),
+            "invoice",
+            "in_1",
+            "https://dashboard.stripe.com/test/invoices/in_1",
+        ),
         (LIVE, "charge", "ch_1/../../evil", None),
         (LIVE, "charge", "ch_1)](http://evil.example", None),
         (LIVE, "charge", "ch_1\n", None),
         (LIVE, "balance_transaction", "txn_1", None),
-        (Scope("acct_1/evil", True), "charge", "ch_1", "https://dashboard.stripe.com/payments/ch_1"),
+        (
+            Scope("acct_1/evil", True),
+            "charge",
+            "ch_1",
+            "https://dashboard.stripe.com/payments/ch_1",
+        ),
     ],
 )
 def test_only_plain_ids_become_part_of_a_link(scope, thing, object_id, link):

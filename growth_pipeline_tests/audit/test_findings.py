@@ -25,17 +25,23 @@ def a_finding(code: str, object_id: str = "ch_1", impact: int | None = 0) -> Fin
 
 def verdict(*codes: str, moved: int = 0, gross: int = 100_000, remainder: int = 0) -> Verdict:
     return verdict_of(
-        [a_finding(code) for code in codes], moved={"usd": moved}, gross={"usd": gross}, remainders=[remainder]
+        [a_finding(code) for code in codes],
+        moved={"usd": moved},
+        gross={"usd": gross},
+        remainders=[remainder],
     )
 
 
 def test_the_codes_are_those_of_the_contract_in_its_order():
-    assert list(CODES) == (
-        "source_incomplete livemode_leak account_leak missing_in_stripe missing_in_db duplicate_row status_mismatch"
-        " uncaptured_booked currency_mismatch amount_mismatch amount_rounding refund_missing refund_excess"
-        " refund_failed_booked refund_stuck dispute_missing dispute_state fee_mismatch net_mismatch balance_unlinked"
-        " orphan_row period_cutoff bridge_nonzero"
-    ).split()
+    assert (
+        list(CODES)
+        == (
+            "source_incomplete livemode_leak account_leak missing_in_stripe missing_in_db duplicate_row status_mismatch"
+            " uncaptured_booked currency_mismatch amount_mismatch amount_rounding refund_missing refund_excess"
+            " refund_failed_booked refund_stuck dispute_missing dispute_state fee_mismatch net_mismatch balance_unlinked"
+            " orphan_row period_cutoff bridge_nonzero"
+        ).split()
+    )
 
 
 def test_any_high_finding_fails():
@@ -60,7 +66,10 @@ def test_money_moved_between_months_warns_above_a_thousandth_of_gross(moved, exp
 
 
 def test_codes_come_in_table_order_without_repeats():
-    assert in_table_order(["fee_mismatch", "missing_in_db", "fee_mismatch"]) == ["missing_in_db", "fee_mismatch"]
+    assert in_table_order(["fee_mismatch", "missing_in_db", "fee_mismatch"]) == [
+        "missing_in_db",
+        "fee_mismatch",
+    ]
 
 
 def test_a_code_outside_the_table_is_an_error():

@@ -31,7 +31,7 @@ from growth_pipeline.core.periods import PeriodState
 from growth_pipeline_tests.audit.company import AS_OF, OCTOBER
 
 ATTACKS = [
-    "=HYPERLINK(\"http://evil.example\",\"x\")",
+    '=HYPERLINK("http://evil.example","x")',
     "+1+1",
     "-2+3",
     "@SUM(A1)",
@@ -102,9 +102,21 @@ def an_audit(*findings: Finding, **fields) -> Audit:
         "findings": findings,
         "totals": {"usd": totals},
         "sources": (
-            {"resource": "charges", "rows": 3, "pages": 1, "complete": True, "has_more": False, "sha256": "f" * 64},
+            {
+                "resource": "charges",
+                "rows": 3,
+                "pages": 1,
+                "complete": True,
+                "has_more": False,
+                "sha256": "f" * 64,
+            },
             {"resource": "refunds", "complete": False},
-            {"resource": "billing.payments", "rows": 5, "read_at": "2025-11-02T00:00:00+00:00", "not_judged": 0},
+            {
+                "resource": "billing.payments",
+                "rows": 5,
+                "read_at": "2025-11-02T00:00:00+00:00",
+                "not_judged": 0,
+            },
         ),
         "run_id": "run-1",
     }
@@ -169,7 +181,9 @@ def test_no_command_is_printed_that_does_not_exist():
 
 
 def test_the_csv_has_a_row_a_finding_and_numbers_stay_numbers():
-    rows = list(csv.DictReader(io.StringIO(to_csv(an_audit(a_finding(), a_finding(impacts={"usd": -5}))))))
+    rows = list(
+        csv.DictReader(io.StringIO(to_csv(an_audit(a_finding(), a_finding(impacts={"usd": -5})))))
+    )
     assert [row["impact_minor"] for row in rows] == ["396000", "-5"]
     assert rows[0]["code"] == "amount_mismatch"
     assert json.loads(rows[0]["booked"])[0]["payment_id"] == 17
@@ -187,11 +201,20 @@ def test_no_cell_starts_a_formula_and_every_text_comes_back(attack):
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     for cell in row.values():
         assert not cell.startswith(("=", "+", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
-    assert (row["object_id"][1:] if row["object_id"].startswith("'") else row["object_id"]) == attack
+    assert (
+        row["object_id"][1:] if row["object_id"].startswith("'") else row["object_id"]
+    ) == attack
 
 
 def test_only_texts_are_quoted():
-    assert [csv_cell(value) for value in (-5, 0, None, "-5", "ch_1", "'x")] == [-5, 0, "", "'-5", "ch_1", "''x"]
+    assert [csv_cell(value) for value in (-5, 0, None, "-5", "ch_1", "'x")] == [
+        -5,
+        0,
+        "",
+        "'-5",
+        "ch_1",
+        "''x",
+    ]
 
 
 # --- Markdown ------------------------------------------------------------------------------------
@@ -200,7 +223,9 @@ def test_only_texts_are_quoted():
 def test_the_answer_comes_first():
     lines = to_markdown(an_audit(a_finding())).splitlines()
     assert lines[0] == "# Revenue audit 2025-10: FAIL"
-    assert lines[2].startswith("**The books do not agree with Stripe.** Findings: 1 HIGH, 0 MEDIUM, 0 LOW.")
+    assert lines[2].startswith(
+        "**The books do not agree with Stripe.** Findings: 1 HIGH, 0 MEDIUM, 0 LOW."
+    )
 
 
 def test_an_incomplete_source_is_said_before_anything_else():
@@ -225,7 +250,13 @@ def test_money_is_written_with_its_own_decimals():
 
 def test_both_sides_the_bridge_the_sources_and_the_rules_are_there():
     page = rendered(to_markdown(an_audit(a_finding())))
-    for part in ("Both sides", "Findings by class", "What to do", "Sources", "How this was computed"):
+    for part in (
+        "Both sides",
+        "Findings by class",
+        "What to do",
+        "Sources",
+        "How this was computed",
+    ):
         assert f"<h2>{part}</h2>" in page
     assert "USD 45.00" in page
     assert "USD 85.00" in page
@@ -245,7 +276,9 @@ def test_a_long_list_is_cut_and_says_so():
 
 def test_the_only_links_lead_to_stripes_dashboard():
     page = rendered(to_markdown(an_audit(a_finding())))
-    assert re.findall(r'href="([^"]*)"', page) == ["https://dashboard.stripe.com/acct_1/payments/ch_1"]
+    assert re.findall(r'href="([^"]*)"', page) == [
+        "https://dashboard.stripe.com/acct_1/payments/ch_1"
+    ]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -268,11 +301,23 @@ def test_no_text_of_a_row_becomes_markup_or_a_link(attack):
     assert all(href.startswith("https://dashboard.stripe.com/payments/") for href in hrefs)
     assert "evil" not in outside_code(page)
     assert not re.search(r"https?://(?!dashboard\.stripe\.com/)|www\.|@", outside_code(page))
-    for active in ("<script", "<img", "<a href=\"javascript", "<em>", "<s>", "<h1>#", "\x1b", "\u202e", "\u200b"):
+    for active in (
+        "<script",
+        "<img",
+        '<a href="javascript',
+        "<em>",
+        "<s>",
+        "<h1>#",
+        "\x1b",
+        "\u202e",
+        "\u200b",
+    ):
         assert active not in page.replace("<h1>Revenue", "")
     assert page.count("<h1>") == 1
     assert page.count("<table>") == 4
-    assert all(len(re.findall(r"<t[dh]", row)) in {4, 6} for row in re.findall(r"<tr>.*?</tr>", page, re.S))
+    assert all(
+        len(re.findall(r"<t[dh]", row)) in {4, 6} for row in re.findall(r"<tr>.*?</tr>", page, re.S)
+    )
 
 
 def test_a_code_span_is_one_line_that_nothing_ends():

@@ -35,7 +35,11 @@ def test_a_published_audit_is_read_back_whole(wrong_company):
     assert latest.verdict is Verdict.FAIL
     assert latest.totals == audit.totals
     assert latest.sources == audit.sources
-    assert (latest.audit_id, latest.as_of, latest.grace) == (audit.audit_id, audit.as_of, audit.grace)
+    assert (latest.audit_id, latest.as_of, latest.grace) == (
+        audit.audit_id,
+        audit.as_of,
+        audit.grace,
+    )
     assert latest.findings[0].first_seen_at == latest.findings[0].last_seen_at == AS_OF
 
 
@@ -82,14 +86,21 @@ def test_an_older_audit_never_replaces_the_findings_of_a_newer_one(wrong_company
 def test_many_audits_of_one_month_at_once_leave_the_newest(wrong_company):
     audit = wrong_company.audit()
     audits = [
-        replace(audit, run_id=f"run-{n}", finished_at=AS_OF + timedelta(minutes=n), findings=audit.findings[: n % 3])
+        replace(
+            audit,
+            run_id=f"run-{n}",
+            finished_at=AS_OF + timedelta(minutes=n),
+            findings=audit.findings[: n % 3],
+        )
         for n in range(12)
     ]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(wrong_company.store.publish, audits))
     latest = wrong_company.store.latest(LIVE, OCTOBER)
     assert latest.run_id == "run-11"
-    assert {one.fingerprint for one in latest.findings} == {one.fingerprint for one in audits[11].findings}
+    assert {one.fingerprint for one in latest.findings} == {
+        one.fingerprint for one in audits[11].findings
+    }
 
 
 def test_a_text_that_postgres_refuses_is_stored_with_a_visible_mark(wrong_company):
@@ -106,7 +117,10 @@ def test_artifacts_are_noted_beside_the_audit(wrong_company):
     wrong_company.store.record_artifacts(audit, {"md": "reports/x.md"})
     wrong_company.store.record_artifacts(audit, {"csv": "reports/x.csv"})
     wrong_company.store.publish(audit)
-    assert wrong_company.store.latest(LIVE, OCTOBER).artifacts == {"md": "reports/x.md", "csv": "reports/x.csv"}
+    assert wrong_company.store.latest(LIVE, OCTOBER).artifacts == {
+        "md": "reports/x.md",
+        "csv": "reports/x.csv",
+    }
 
 
 def test_the_books_are_never_written(wrong_company):
@@ -128,4 +142,6 @@ def test_a_database_without_tables_says_what_to_run(empty_database_url):
 def correct(company, **fields):
     with company.database.connection() as connection:
         for name, value in fields.items():
-            connection.execute(f"update billing.payments set {name} = %s where charge_id = 'ch_2'", [value])
+            connection.execute(
+                f"update billing.payments set {name} = %s where charge_id = 'ch_2'", [value]
+            )

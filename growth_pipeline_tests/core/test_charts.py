@@ -9,7 +9,15 @@ import altair
 import pytest
 import vl_convert
 
-from growth_pipeline.core.charts import BACKGROUND, VEGA_LITE, bar_chart, data_uri, render_png, render_svg, stack
+from growth_pipeline.core.charts import (
+    BACKGROUND,
+    VEGA_LITE,
+    bar_chart,
+    data_uri,
+    render_png,
+    render_svg,
+    stack,
+)
 
 ROWS = [
     {"name": "one", "count": 3, "kind": "a", "label": "3 of them"},
@@ -18,7 +26,13 @@ ROWS = [
 
 
 def a_chart(rows=ROWS, **more):
-    given = {"category": "name", "value": "count", "colour": "kind", "label": "label", "title": "Things"}
+    given = {
+        "category": "name",
+        "value": "count",
+        "colour": "kind",
+        "label": "label",
+        "title": "Things",
+    }
     return bar_chart(rows, colours={"a": "#1f77b4", "b": "#d62728"}, **given, **more)
 
 
@@ -91,7 +105,9 @@ def test_no_chart_uses_the_readers_own_time_zone():
 def test_every_chart_names_its_background_and_loads_nothing():
     for spec in (a_chart(), stack(a_chart(), title="One")):
         assert spec["background"] == BACKGROUND == "white"
-        assert "url" not in json.dumps({name: part for name, part in spec.items() if name != "$schema"})
+        assert "url" not in json.dumps(
+            {name: part for name, part in spec.items() if name != "$schema"}
+        )
 
 
 def test_text_of_the_data_is_text_in_the_drawing():

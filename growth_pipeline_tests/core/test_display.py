@@ -35,7 +35,11 @@ def test_an_unknown_currency_is_shown_in_minor_units_and_never_guessed():
 
 
 def test_a_difference_has_a_sign_and_zero_has_none():
-    assert [format_signed_money(minor, "usd") for minor in (500, 0, -500)] == ["+USD 5.00", "USD 0.00", "-USD 5.00"]
+    assert [format_signed_money(minor, "usd") for minor in (500, 0, -500)] == [
+        "+USD 5.00",
+        "USD 0.00",
+        "-USD 5.00",
+    ]
 
 
 def test_numbers_are_grouped():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -54,6 +55,27 @@ def test_generate_prints_its_figures():
     assert figures["customers"] == 10
     assert figures["events"] > 100
     assert figures["peak_rss_mb"] > 0
+
+
+def figures_of(*args, timeout=120):
+    result = run("generate", *args, timeout=timeout)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_twenty_five_times_the_customers_need_hardly_more_memory():
+    one = figures_of("--customers", "40", "--months", "6")
+    many = figures_of("--customers", "40", "--months", "6", "--scale", "25")
+    assert many["payment_intents"] > 15 * one["payment_intents"]
+    assert many["peak_rss_mb"] - one["peak_rss_mb"] < 50
+
+
+@pytest.mark.full
+def test_a_hundred_thousand_payment_intents_fit_in_little_memory():
+    figures = figures_of("--scale", "220", timeout=280)
+    assert figures["payment_intents"] > 95_000
+    assert figures["peak_rss_mb"] < 200
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,14 @@ def test_the_ledger_agrees_with_the_objects_recomputed_by_hand(store, objects):
     ledger = {row["charge_id"]: row for row in store.ledger()}
     assert ledger.keys() == {charge["id"] for charge in objects["charges"]}
     booked = by_id(objects, "balance_transactions")
+    invoices = {
+        join["payment"]["payment_intent"]: join["invoice"]
+        for join in objects["invoice_payments"]
+        if join["status"] == "paid"
+    }
     for charge in objects["charges"]:
         row = ledger[charge["id"]]
+        assert row["invoice_id"] == invoices.get(charge["payment_intent"])
         assert row["status"] == charge["status"]
         assert row["captured"] is charge["captured"]
         assert row["currency"] == charge["currency"]

@@ -88,6 +88,18 @@ def test_dropped_events_never_come_and_are_not_counted_in_the_total(spoiled, eve
     assert set(ids_of(receiver)) == {event["id"] for event in events[:100]} - set(dropped)
 
 
+def test_planted_losses_never_come_whatever_is_asked(spoiled):
+    lost = spoiled.post("/_sandbox/plant", json={}).json()["lost_events"]
+    assert lost
+    receiver = WebhookReceiver()
+    with serving(receiver.app) as url:
+        deliver(spoiled, url, drop="planted", concurrency=8)
+    assert not set(lost) & set(ids_of(receiver))
+    assert len(lost) + len(receiver.received) == len(
+        spoiled.get("/_sandbox/events").text.splitlines()
+    )
+
+
 def test_only_the_types_asked_for_come(spoiled):
     receiver = WebhookReceiver()
     with serving(receiver.app) as url:

@@ -1,0 +1,229 @@
+"""`growth audit` against a running demo: numbers equal to what the sandbox planted, every exit code."""
+
+import json
+from collections import Counter
+
+import httpx
+import psycopg
+import pytest
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+@pytest.fixture(scope="module")
+def planted(demo):
+    """Planted problems by month."""
+    by_month = {month: [] for month in demo.months()}
+    for problem in demo.truth()["planted"]:
+        by_month[problem["month"]].append(problem)
+    return by_month
+
+
+@pytest.fixture(scope="module")
+def worst_month(planted):
+    return max(planted, key=lambda month: len(planted[month]))
+
+
+@pytest.fixture
+def books(demo):
+    """A connection to the demo's database; what a test changes, it changes back."""
+    with psycopg.connect(demo.variables()["GROWTH_DATABASE_URL"], autocommit=True) as connection:
+        yield connection
+
+
+def one_document(done):
+    """The one JSON document on stdout; anything beside it fails."""
+    return json.loads(done.stdout)
+
+
+def test_json_has_verdict_counts_and_money_exactly_as_planted(demo, planted):
+    for month, problems in planted.items():
+        done = demo.growth("audit", "--month", month, "--json")
+        report = one_document(done)
+        assert report["month"] == month
+        assert report["counts"] == dict(Counter(problem["code"] for problem in problems))
+        expected = Counter()
+        for problem in problems:
+            expected.update(problem["impacts_minor"])
+        found = {
+            currency: minor for currency, minor in report["money_difference_minor"].items() if minor
+        }
+        assert found == {currency: minor for currency, minor in expected.items() if minor}, month
+        severe = any(problem["severity"] == "HIGH" for problem in problems)
+        assert report["verdict"] == ("FAIL" if severe else "WARNING" if problems else "PASS")
+        assert done.returncode == (3 if severe else 0)
+
+
+def test_without_options_the_report_is_markdown_and_progress_is_on_stderr(demo, worst_month):
+    done = demo.growth("audit", "--month", worst_month)
+    assert done.stdout.startswith(f"# Revenue audit {worst_month}: FAIL\n")
+    assert f"auditing {worst_month}" in done.stderr
+    assert "charges_extract" in done.stderr
+    assert "\x1b[" not in done.stdout + done.stderr, "colours without a terminal"
+
+
+def test_an_open_month_is_said_to_be_provisional(demo):
+    month = demo.months()[-1]
+    done = demo.growth("audit", "--month", month, "--json")
+    assert f"{month} is not over: every number is provisional" in done.stderr
+    assert one_document(done)["state"] == "open"
+
+
+def test_output_takes_the_format_from_the_file_name_and_leaves_stdout_empty(demo, worst_month):
+    for name, begins in (("r.csv", "severity,code,"), ("r.json", "{"), ("r.md", "# Revenue audit")):
+        done = demo.growth("audit", "--month", worst_month, "--output", name)
+        assert done.returncode == 3
+        assert (demo.folder / name).read_text().startswith(begins), name
+        assert done.stdout == ""
+
+
+def test_json_on_stdout_and_another_format_in_the_file(demo, worst_month):
+    done = demo.growth(
+        "audit", "--month", worst_month, "--json", "--format", "csv", "--output", "findings.txt"
+    )
+    assert one_document(done)["month"] == worst_month
+    assert (demo.folder / "findings.txt").read_text().startswith("severity,code,")
+
+
+def test_a_file_that_cannot_be_written_is_code_2(demo, worst_month):
+    done = demo.growth("audit", "--month", worst_month, "--output", "no/such/folder/r.md")
+    assert done.returncode == 2
+    assert "the report cannot be written to" in done.stderr
+
+
+def test_a_month_before_the_history_is_code_2(demo):
+    done = demo.growth("audit", "--month", "2019-01")
+    assert done.returncode == 2
+    assert "2019-01 is not between" in done.stderr
+
+
+def test_a_warning_is_code_0_and_under_strict_code_4(demo, books):
+    month = demo.months()[-1]
+    row = """(select max(payment_id) from billing.payments where status = 'succeeded' and captured
+        and refunded_minor = 0 and disputed_minor = 0 and created_at < now() - interval '1 day')"""
+    change = (
+        f"update billing.payments set amount_minor = amount_minor + %s where payment_id = {row}"
+    )
+    books.execute(change, [1])
+    try:
+        plain = demo.growth("audit", "--month", month, "--json")
+        assert one_document(plain)["counts"] == {"amount_rounding": 1}
+        assert one_document(plain)["verdict"] == "WARNING"
+        assert plain.returncode == 0
+        assert demo.growth("audit", "--month", month, "--strict").returncode == 4
+    finally:
+        books.execute(change, [-1])
+
+
+def test_a_run_of_the_terminal_stands_in_dagsters_history(demo, worst_month):
+    report = one_document(demo.growth("audit", "--month", worst_month, "--json"))
+    query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { jobName status tags { key value } } } }"
+    answer = httpx.post(
+        f"{demo.dagster}/graphql",
+        json={"query": query, "variables": {"id": report["run_id"]}},
+        trust_env=False,
+    ).json()
+    run = answer["data"]["runOrError"]
+    assert (run["jobName"], run["status"]) == ("audit_job", "SUCCESS")
+    assert {"key": "dagster/partition", "value": worst_month} in run["tags"]
+
+
+def test_a_dry_run_reports_the_same_and_keeps_nothing(demo, books, worst_month):
+    def kept():
+        tables = ("audit.audits", "audit.findings", "billing.payments", "billing.objects")
+        rows = [books.execute(f"select count(*) from {table}").fetchone() for table in tables]
+        last = books.execute("select max(finished_at) from audit.audits").fetchone()
+        lake = sorted((demo.state / "lake").rglob("*"))
+        return rows, last, lake
+
+    before = kept()
+    done = demo.growth("audit", "--month", worst_month, "--json", "--dry-run")
+    real = one_document(demo.growth("audit", "--month", worst_month, "--json"))
+    dry = one_document(done)
+    assert done.returncode == 3
+    assert {key: dry[key] for key in ("verdict", "counts", "money_difference_minor")} == {
+        key: real[key] for key in ("verdict", "counts", "money_difference_minor")
+    }
+    assert before[0] == kept()[0]
+    assert before[2] == sorted(set(before[2])), "sorted once"
+
+
+# --- bad input: one sentence, a remedy, the code, nothing lost -----------------------------------
+
+
+@pytest.fixture
+def real_settings(demo, database_url, tmp_path):
+    """Settings of a user of their own: another database and folder, the demo's Stripe."""
+    variables = demo.variables()
+    return {
+        "GROWTH_DATABASE_URL": database_url,
+        "GROWTH_STATE_DIR": str(tmp_path / "state"),
+        "GROWTH_STRIPE__API_KEY": variables["GROWTH_STRIPE__API_KEY"],
+        "GROWTH_STRIPE__API_BASE": variables["GROWTH_STRIPE__API_BASE"],
+        "GROWTH_STRIPE__ACCOUNT_ID": variables["GROWTH_STRIPE__ACCOUNT_ID"],
+        "GROWTH_STRIPE__RETRY_SECONDS": "1",
+        "GROWTH_HISTORY_START": demo.months()[0],
+    }
+
+
+def assert_one_sentence(done, code, sentence, remedy):
+    """Behind the progress, stderr ends with one sentence and one remedy; stdout is empty."""
+    assert done.returncode == code, done.stderr
+    *_, said, following = done.stderr.splitlines()
+    assert said.startswith("growth: ")
+    assert sentence in said
+    assert following.startswith("  next: ")
+    assert remedy in following
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def assert_nothing_was_booked(database_url):
+    with psycopg.connect(database_url) as connection:
+        for table in ("audit.audits", "audit.findings", "billing.payments"):
+            assert connection.execute(f"select count(*) from {table}").fetchone() == (0,), table
+
+
+def test_a_wrong_stripe_key_is_code_5(demo, real_settings, database_url):
+    settings = real_settings | {"GROWTH_STRIPE__API_KEY": "rk_test_revoked"}
+    done = demo.growth("audit", "--month", demo.months()[0], **settings)
+    assert_one_sentence(done, 5, "key", "GROWTH_STRIPE__API_KEY")
+    assert "rk_test_revoked" not in done.stderr
+    assert_nothing_was_booked(database_url)
+
+
+def test_a_missing_stripe_key_is_code_5(demo, real_settings, database_url):
+    settings = real_settings | {"GROWTH_STRIPE__API_KEY": ""}
+    done = demo.growth("audit", "--month", demo.months()[0], **settings)
+    assert_one_sentence(done, 5, "GROWTH_STRIPE__API_KEY", "restricted")
+
+
+def test_an_unreachable_stripe_is_code_6_and_its_retries_are_told(
+    demo, real_settings, database_url
+):
+    settings = real_settings | {"GROWTH_STRIPE__API_BASE": "http://127.0.0.1:9"}
+    done = demo.growth("audit", "--month", demo.months()[0], **settings)
+    assert_one_sentence(done, 6, "cannot be reached", "GROWTH_STRIPE__API_BASE")
+    assert "trying again in" in done.stderr
+    assert_nothing_was_booked(database_url)
+
+
+def test_answers_of_stripe_that_are_cut_off_are_code_1_and_never_a_success(
+    demo, real_settings, database_url
+):
+    base, key = (real_settings[f"GROWTH_STRIPE__API_{name}"] for name in ("BASE", "KEY"))
+    control = httpx.Client(base_url=base, headers={"X-Sandbox-Key": key}, trust_env=False)
+    fault = {"resource": "charges", "kind": "cut_body", "times": 1000}
+    control.post("/_sandbox/faults", json=fault).raise_for_status()
+    try:
+        done = demo.growth("audit", "--month", demo.months()[0], **real_settings)
+    finally:
+        control.delete("/_sandbox/faults").raise_for_status()
+    assert_one_sentence(done, 1, "charges", "again")
+    assert_nothing_was_booked(database_url)
+
+
+def test_a_database_of_a_demo_is_refused_to_a_real_key(demo, real_settings):
+    settings = real_settings | {"GROWTH_DATABASE_URL": demo.variables()["GROWTH_DATABASE_URL"]}
+    done = demo.growth("audit", "--month", demo.months()[0], **settings)
+    assert_one_sentence(done, 5, "this database holds a demo", "GROWTH_DATABASE_URL")
