@@ -1,4 +1,4 @@
-"""Audit compare of N against N payments, beside the same full outer join written directly in DuckDB.
+"""Audit compare of N against N payments, beside the same full outer join in plain DuckDB.
 
 Both read the same Parquet file and the same frame, in one process, in turns; the best of each
 counts. Run: `python benchmarks/bench_audit.py --rows 1000000`. Prints one JSON line; the ratio is

@@ -182,11 +182,11 @@ def audit(
     Exit code 3: verdict FAIL.
     """
     from growth_pipeline.core.periods import Month
-    from growth_pipeline.operate.audit import audit_month, month_to_audit
+    from growth_pipeline.operate.audit import audit_month, check_output, month_to_audit
 
     now = datetime.now(UTC)
     chosen = month_to_audit(Month.parse(month), now=now)
-    target = output.absolute() if output else None
+    target = check_output(output) if output else None
     face = _face(report_format, target, as_json=as_json)
     report = audit_month(chosen, now=now, dry_run=dry_run, say=say)
     if target is not None:

@@ -22,6 +22,7 @@ from growth_pipeline.audit import resources as audit_resources
 from growth_pipeline.audit import schedules as audit_schedules
 from growth_pipeline.audit import sensors as audit_sensors
 from growth_pipeline.billing import assets as billing_assets
+from growth_pipeline.billing import checks as billing_checks
 from growth_pipeline.billing import resources as billing_resources
 from growth_pipeline.billing.partitions import monthly_partitions
 from growth_pipeline.billing.resources import VIA_TAG
@@ -111,6 +112,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 alert_sensors.checks_alert_sensor,
                 alert_sensors.run_failure_alert_sensor,
             ],
+            asset_checks=[billing_checks.no_events_are_quarantined],
             resources={**RESOURCES, **(resources or {})},
             executor=dg.in_process_executor,
             loggers={"console": dg.colored_console_logger, _PROGRESS_LOGGER: progress_logger},
@@ -330,9 +332,11 @@ def _unwrapped() -> Iterator[None]:
 
 
 def _find_cause(error: BaseException | None, kind: type[_E]) -> _E | None:
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # chains may close into a ring
         if isinstance(error, kind):
             return error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
 

@@ -9,8 +9,8 @@ import time
 import dagster as dg
 import pytest
 
+from growth_pipeline.core.errors import UsageError
 from growth_pipeline.definitions import build_defs, defs, launch
-from growth_pipeline.core.errors import ConfigurationError, UsageError
 
 EMPTY_ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 HEAVY = (
@@ -35,7 +35,11 @@ CHECKS = {
         *("settled_payments_are_booked", "sources_are_complete", "statuses_agree"),
         *("totals_are_explained", "verdict"),
     ],
-    "billing/mirror": ["no_events_are_quarantined"],
+    "audit/report": ["files_are_whole"],
+    "alerts/outbox": ["every_alert_arrived"],
+    "billing/inbox": ["no_events_are_quarantined"],
+    "billing/mirror": ["no_events_wait"],
+    **{key: ["files_are_complete"] for key in GROUPS["billing"] if key.endswith("_extract")},
     "billing/payments": ["currencies_are_known", "mirror_books_each_charge_once"],
 }
 
@@ -57,15 +61,15 @@ def specs() -> dict[str, dg.AssetSpec]:
 
 
 def test_the_definitions_load_with_an_empty_environment_and_no_database(tmp_path):
-    program = (
-        "import dagster as dg, growth_pipeline.definitions as d; dg.Definitions.validate_loadable(d.defs)"
-    )
+    program = "import dagster as dg, growth_pipeline.definitions as d; dg.Definitions.validate_loadable(d.defs)"
     done = run_python(program, PWD=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_loading_brings_nothing_heavy():
-    program = f"import sys, growth_pipeline.definitions; print([m for m in {HEAVY} if m in sys.modules])"
+    program = (
+        f"import sys, growth_pipeline.definitions; print([m for m in {HEAVY} if m in sys.modules])"
+    )
     assert run_python(program).stdout.strip() == "[]"
 
 
@@ -76,12 +80,10 @@ def test_loading_costs_less_than_twice_what_dagster_alone_costs():
         return time.perf_counter() - started
 
     pairs = [
-        (seconds("import dagster"), seconds("import growth_pipeline.definitions"))
-        for _ in range(3)
+        (seconds("import dagster"), seconds("import growth_pipeline.definitions")) for _ in range(3)
     ]
     ratio = min(ours for _, ours in pairs) / min(bare for bare, _ in pairs)
-    print(f"loading the definitions costs {ratio:.2f} x import dagster")
-    assert ratio < 2
+    assert ratio < 2, f"loading the definitions costs {ratio:.2f} x import dagster"
 
 
 def test_keys_and_groups_are_the_slices(specs):
@@ -97,6 +99,10 @@ def test_checks_are_these():
     for key in defs.get_repository_def().asset_graph.asset_check_keys:
         found.setdefault(key.asset_key.to_user_string(), []).append(key.name)
     assert {asset: sorted(names) for asset, names in found.items()} == CHECKS
+
+
+def test_every_asset_has_a_check(specs):
+    assert set(CHECKS) == set(specs)
 
 
 def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start():

@@ -64,7 +64,9 @@ def resources(stripe, lake):
     }
 
 
-def test_a_launched_run_is_recorded_under_its_job_and_its_months_are_made(dagster_home, resources, capfd):
+def test_a_launched_run_is_recorded_under_its_job_and_its_months_are_made(
+    dagster_home, resources, capfd
+):
     done = launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
     assert done.success
     assert done.metadata[EXTRACT]["dagster/row_count"] == 0
@@ -108,8 +110,10 @@ def test_the_whole_extract_job_makes_all_eight(dagster_home, resources):
 def test_the_error_of_a_step_arrives_as_it_was_raised_and_the_run_is_recorded_as_failed(
     dagster_home, resources
 ):
-    resources["stripe"] = lambda: (_ for _ in ()).throw(ConfigurationError("no key", remedy="set it"))
-    with pytest.raises(ConfigurationError, match="^no key$") as caught:
+    resources["stripe"] = lambda: (_ for _ in ()).throw(
+        ConfigurationError("no key", remedy="set it")
+    )
+    with pytest.raises(ConfigurationError, match=r"^no key$") as caught:
         launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
     assert caught.value.remedy == "set it"
     with dg.DagsterInstance.get() as instance:
@@ -127,7 +131,7 @@ def test_an_error_nobody_expected_arrives_as_it_was_raised_and_is_not_tried_agai
         raise RuntimeError("a bug of ours")
 
     resources["stripe"] = break_down
-    with pytest.raises(RuntimeError, match="^a bug of ours$"):
+    with pytest.raises(RuntimeError, match=r"^a bug of ours$"):
         launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
     assert len(opened) == 1
 
@@ -137,8 +141,10 @@ def test_the_error_of_a_resource_arrives_as_it_was_raised(dagster_home, resource
     def no_database(_):
         raise ConfigurationError("no database", remedy="set one")
 
-    with pytest.raises(ConfigurationError, match="^no database$"):
-        launch("audit_job", partition_key="2025-10", resources={**resources, "database": no_database})
+    with pytest.raises(ConfigurationError, match=r"^no database$"):
+        launch(
+            "audit_job", partition_key="2025-10", resources={**resources, "database": no_database}
+        )
 
 
 def test_a_dagster_database_that_is_away_is_one_sentence(dagster_home, resources, monkeypatch):
@@ -168,7 +174,9 @@ def test_the_sensors_see_runs_of_the_terminal(dagster_home, resources, database,
         if fails:
             resources["stripe"] = lambda: (_ for _ in ()).throw(ConfigurationError("no key"))
             with pytest.raises(ConfigurationError):
-                launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT])
+                launch(
+                    "extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT]
+                )
         else:
             resources["database"] = database
             launch("book_job", partition_key="2025-10", resources=resources)
@@ -178,7 +186,9 @@ def test_the_sensors_see_runs_of_the_terminal(dagster_home, resources, database,
 
 
 def test_a_verbose_run_shows_dagsters_events(dagster_home, resources, capfd):
-    launch("extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT], verbose=True)
+    launch(
+        "extract_job", partition_key="2025-10", resources=resources, assets=[EXTRACT], verbose=True
+    )
     assert re.search(r"RUN_SUCCESS", capfd.readouterr().err)
 
 

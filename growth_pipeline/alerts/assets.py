@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from growth_pipeline.alerts.checks import OUTBOX_CHECKS, check_delivery
 from growth_pipeline.alerts.decide import (
     CheckOutcome,
     Level,
@@ -64,6 +65,7 @@ class LogChannel:
     description="Grain: one alert to one channel. Intents are written before a call is made; "
     "one run decides about one finished run and sends what waits.",
     kinds={"postgres"},
+    checks=OUTBOX_CHECKS,
     retry_policy=dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL),
 )
 def outbox(
@@ -96,7 +98,8 @@ def outbox(
             "waiting": delivered.waiting,
             "unknown": delivered.unknown,
             "errors": {name: error.message for name, error in delivered.errors.items()},
-        }
+        },
+        check_results=[check_delivery(delivered)],
     )
 
 

@@ -122,7 +122,7 @@ def _is_verdict(outcome: CheckOutcome) -> bool:
 
 
 def _is_news(signal: Signal, last: LastAlert | None) -> bool:
-    """A run that goes on failing words it differently each time (request ids), so it is said once."""
+    """A run that goes on failing words it differently each time (request ids): said once."""
     if last is None or last.kind == "recovery":
         return True
     return signal.kind == "failed_check" and last.title != signal.title

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from growth_pipeline.audit.checks import AUDIT_CHECKS, check_results, findings_table
+from growth_pipeline.audit.checks import (
+    AUDIT_CHECKS,
+    REPORT_CHECKS,
+    check_report,
+    check_results,
+    findings_table,
+)
 from growth_pipeline.audit.resources import asking_stripe
 from growth_pipeline.billing.assets import PAYMENTS, extract_key
 from growth_pipeline.billing.objects import STRIPE_OBJECTS
@@ -108,6 +114,7 @@ def describe_audit(audit: "Audit") -> dict[str, Any]:
     kinds={"markdown"},
     monthly=True,
     deps=[FINDINGS],
+    checks=REPORT_CHECKS,
     code_version="1",
 )
 def report(
@@ -137,7 +144,8 @@ def report(
             "findings": findings_table(audit.findings, TABLE_ROWS),
             "artifacts": dg.MetadataValue.json(artifacts),
             "audit_id": str(audit.audit_id),
-        }
+        },
+        check_results=[check_report(str(audit.audit_id), artifacts, lake)],
     )
 
 

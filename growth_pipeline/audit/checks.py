@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from growth_pipeline.audit.findings import Finding, Severity, Verdict, count_by_code
 from growth_pipeline.billing.partitions import monthly_check
-from growth_pipeline.core.errors import UnknownValueError
+from growth_pipeline.core.errors import GrowthError, UnknownValueError
 from growth_pipeline.core.money import to_major
 
+if TYPE_CHECKING:
+    from growth_pipeline.storage.lake import Lake
+
 FINDINGS_KEY = ("audit", "findings")
+REPORT_KEY = ("audit", "report")
 VERDICT = "verdict"
 _EXAMPLES = 10
 
@@ -74,6 +81,34 @@ AUDIT_CHECKS = (
     ),
     monthly_check(FINDINGS_KEY, VERDICT, "The month's verdict is PASS."),
 )
+
+
+REPORT_CHECKS = (
+    monthly_check(
+        REPORT_KEY,
+        "files_are_whole",
+        "Each file of the report can be read back and is what was written.",
+    ),
+)
+
+
+def check_report(audit_id: str, artifacts: Mapping[str, str], lake: Lake) -> dg.AssetCheckResult:
+    """Whether the files just written can be read back; a file's name is the hash of its bytes."""
+    problems = [path for path in artifacts.values() if not _is_whole(path, lake)]
+    return dg.AssetCheckResult(
+        check_name="files_are_whole",
+        passed=not problems,
+        description=f"unreadable or changed: {', '.join(problems)}" if problems else None,
+        metadata={"files": len(artifacts), "audit_id": audit_id},
+    )
+
+
+def _is_whole(path: str, lake: Lake) -> bool:
+    try:
+        data = lake.read_artifact(path)
+    except GrowthError:
+        return False
+    return sha256(data).hexdigest() == PurePosixPath(path).stem
 
 
 def check_results(

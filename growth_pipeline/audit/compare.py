@@ -13,8 +13,6 @@ from typing import Any, Final
 from growth_pipeline.audit.findings import CODES, Severity, in_table_order
 from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 
-COUNTED_REFUNDS: Final = frozenset({"succeeded", "pending"})
-FAILED_REFUNDS: Final = frozenset({"failed", "canceled"})
 FINAL_STATUSES: Final = frozenset({"succeeded", "failed"})
 PENDING_BOOKED_SECONDS: Final = 24 * 3600
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from growth_pipeline.audit.compare import FAILED_REFUNDS, StripePayment
+from growth_pipeline.audit.sides import FAILED_REFUNDS, StripePayment
 from growth_pipeline.billing.columns import COLUMNS, typed_values
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.versions import VersionAdapter, adapter_for

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from growth_pipeline.audit.compare import BookedRow, StripePayment
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import (
     CODES,
@@ -22,6 +21,7 @@ from growth_pipeline.audit.findings import (
     action_of,
     finding_fingerprint,
 )
+from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 

@@ -8,15 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from growth_pipeline.audit.compare import (
-    BookedRow,
-    Diagnosis,
-    Pair,
-    StripePayment,
-    classify_pair,
-    kept_row,
-)
+from growth_pipeline.audit.compare import Diagnosis, classify_pair, kept_row
 from growth_pipeline.audit.matching import Extracted, booked_row, tax_of, with_instants
+from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 from growth_pipeline.audit.sources import Problem
 from growth_pipeline.audit.whereabouts import LEAKS, Case, Desk, locate
 

@@ -19,7 +19,15 @@ from growth_pipeline.core.money import ISO_CURRENCIES
 from growth_pipeline.core.periods import PeriodState
 
 FINDINGS_SHOWN: Final = 200  # rows of the table; JSON and CSV hold all
-CONSTS
+_TEXT_LIMIT: Final = 120
+_DASHBOARD: Final = re.compile(r"https://dashboard\.stripe\.com/[A-Za-z0-9_/]{1,400}", re.ASCII)
+_ANSWERS: Final = {
+    Verdict.PASS: "The books agree with Stripe.",
+    Verdict.WARNING: "The books agree with Stripe, but something needs a look.",
+    Verdict.FAIL: "The books do not agree with Stripe.",
+}
+
+
 def recommendations(audit: Audit) -> list[dict[str, Any]]:
     """What to do, one line a class, the worst first: code, count, text, command."""
     of_class: dict[str, list[Finding]] = {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 import orjson
 import polars as pl
 
-from growth_pipeline.audit.compare import BookedRow, StripePayment
+from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.audit.sources import Sources
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.core.ids import Scope

@@ -1,7 +1,6 @@
-"""The audit as people and machines read it: JSON, Markdown, CSV. No number is made here.
+"""The audit as machines read it, JSON and CSV, and all faces as files. No number is made here.
 
-Text from rows or from Stripe is data: it appears in code spans, never as markup, link or formula.
-Contract: docs/metrics.md, "Revenue audit".
+The face for people is markdown.py's. Contract: docs/metrics.md, "Revenue audit".
 """
 
 from __future__ import annotations
@@ -10,23 +9,15 @@ import csv
 import hashlib
 import io
 import json
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, Verdict, action_of
-from growth_pipeline.audit.totals import CurrencyTotals
-from growth_pipeline.core.display import format_money, format_number, format_signed_money
-from growth_pipeline.core.money import ISO_CURRENCIES
-from growth_pipeline.core.periods import PeriodState
+from growth_pipeline.audit.markdown import recommendations, to_markdown
 
-FINDINGS_SHOWN: Final = 200  # rows of the Markdown table; JSON and CSV hold all
-_TEXT_LIMIT: Final = 120
+__all__ = ["recommendations", "save_report", "to_csv", "to_dict", "to_json", "to_markdown"]
+
 # What starts a formula in a spreadsheet, also in full width; and the mark that we put before it.
 _FORMULA: Final = (*"=+-@\t\r\n'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-_DASHBOARD: Final = re.compile(r"https://dashboard\.stripe\.com/[A-Za-z0-9_/]{1,400}", re.ASCII)
 _CSV_COLUMNS: Final = (
     "severity",
     "code",
@@ -45,11 +36,6 @@ _CSV_COLUMNS: Final = (
     "stripe",
     "link",
 )
-_ANSWERS: Final = {
-    Verdict.PASS: "The books agree with Stripe.",
-    Verdict.WARNING: "The books agree with Stripe, but something needs a look.",
-    Verdict.FAIL: "The books do not agree with Stripe.",
-}
 
 
 # --- JSON ----------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ AUDIT_DAY_TAG = "growth/audit_day"
 audit_job = dg.define_asset_job(
     "audit_job",
     selection=dg.AssetSelection.assets(dg.AssetKey(["audit", "report"])).upstream()
-    - dg.AssetSelection.assets(dg.AssetKey(["billing", "payments"])),
+    - dg.AssetSelection.assets(dg.AssetKey(["billing", "payments"]))
+    | dg.AssetSelection.checks_for_assets(dg.AssetKey(["billing", "inbox"])),
     description="All that the audit of one month needs: extracts, mirror, audit, report.",
     tags={"dagster/max_runtime": "7200"},
 )

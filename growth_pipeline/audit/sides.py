@@ -6,6 +6,9 @@ Contract: docs/metrics.md, "Payments".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+FAILED_REFUNDS: Final = frozenset({"failed", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)

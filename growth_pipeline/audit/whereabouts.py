@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from growth_pipeline.audit.compare import BookedRow, StripePayment
 from growth_pipeline.audit.confirm import (
     LIST_OF,
     Asker,
@@ -20,6 +19,7 @@ from growth_pipeline.audit.confirm import (
     invoice_payment,
 )
 from growth_pipeline.audit.matching import Extracted, Matcher, Reference, Window
+from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.audit.sources import Problem, Sources
 from growth_pipeline.audit.totals import Ledger
 from growth_pipeline.core.ids import Scope

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from growth_pipeline.billing.checks import (
-    INBOX_CHECKS,
+    MIRROR_CHECKS,
     PAYMENT_CHECKS,
     PaymentFacts,
-    check_inbox,
+    check_extracts,
     check_payments,
+    check_waiting,
+    extract_checks,
     read_payment_facts,
 )
 from growth_pipeline.billing.objects import STRIPE_OBJECTS
@@ -61,6 +63,7 @@ def build_stripe_extract(resource: str) -> dg.AssetsDefinition:
         kinds={"stripe", "parquet"},
         monthly=True,
         ranged=True,
+        checks=extract_checks(extract_key(resource)),
         pool="stripe_api",
         retry_policy=dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL),
         code_version="1",
@@ -71,7 +74,8 @@ def build_stripe_extract(resource: str) -> dg.AssetsDefinition:
         stripe: dg.ResourceParam[OpenReader],
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
-    ) -> None:
+    ) -> Made:
+        manifests = []
         with told_in_one_sentence(context):
             months = months_of(context)
             for month, manifest in _extract_months(
@@ -79,6 +83,8 @@ def build_stripe_extract(resource: str) -> dg.AssetsDefinition:
             ):
                 context.log.info("%s %s: %d objects", resource, month, manifest.row_count)
                 add_month_metadata(context, month, describe_extract(manifest))
+                manifests.append(manifest)
+        return dg.MaterializeResult(check_results=[check_extracts(manifests, lake)])
 
     return extract
 
@@ -147,7 +153,7 @@ inbox = asset_spec(
     "events that wait in the inbox; the web app does the same continuously.",
     kinds={"postgres"},
     deps=[INBOX],
-    checks=INBOX_CHECKS,
+    checks=MIRROR_CHECKS,
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     code_version="1",
 )
@@ -165,7 +171,7 @@ def mirror(
     context.log.info("%d events applied", applied.applied)
     return dg.MaterializeResult(
         metadata={**applied._asdict(), **{f"inbox_{name}": n for name, n in counts.items()}},
-        check_results=[check_inbox(counts)],
+        check_results=[check_waiting(counts)],
     )
 
 
@@ -206,7 +212,7 @@ def payments(
 book_job = dg.define_asset_job(
     "book_job",
     selection=dg.AssetSelection.assets(mirror, payments),
-    description="Applies the inbox and books the months again from the mirror. It repairs rows that "
-    "were changed by hand, so no audit runs it.",
+    description="Applies the inbox and books the months again from the mirror. It repairs rows "
+    "that were changed by hand, so no audit runs it.",
     tags={"dagster/max_runtime": "7200"},
 )

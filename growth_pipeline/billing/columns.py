@@ -15,17 +15,6 @@ import polars as pl
 from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.stripe_api.versions import Object, VersionAdapter, field_of, id_of
 
-STRIPE_OBJECTS = (
-    "payment_intents",
-    "charges",
-    "invoices",
-    "subscriptions",
-    "customers",
-    "refunds",
-    "disputes",
-    "balance_transactions",
-)
-
 Read = Callable[[VersionAdapter, Object], Any]
 
 # Columns of every extract; `created` is epoch seconds, `raw` the object's JSON as fetched.

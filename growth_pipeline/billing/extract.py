@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
 
-from growth_pipeline.billing.columns import SCHEMAS, STRIPE_OBJECTS, typed_values
+from growth_pipeline.billing.columns import SCHEMAS, typed_values
+from growth_pipeline.billing.objects import STRIPE_OBJECTS
 from growth_pipeline.core.errors import GrowthError, IncompleteError, UsageError
 from growth_pipeline.core.periods import Month, PeriodState
 from growth_pipeline.stripe_api.answers import raw_text

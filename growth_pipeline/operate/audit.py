@@ -43,10 +43,7 @@ class Report:
         try:
             _write_whole(path, self.documents[face])
         except OSError as error:
-            raise UsageError(
-                f"the report cannot be written to {path}: {error.strerror}",
-                remedy="give --output a file in a folder you may write",
-            ) from None
+            raise _unwritable(path, error) from None
 
     def exit_code(self, *, strict: bool) -> int:
         """3 for FAIL, 4 for WARNING when strict, else 0. Raises: GrowthError for no verdict."""
@@ -70,6 +67,19 @@ def month_to_audit(month: Month, *, now: datetime) -> Month:
             f"{month} has not begun", remedy=f"the newest month to audit is {Month.of(now)}"
         )
     return month
+
+
+def check_output(path: Path) -> Path:
+    """The report's file, absolute, if it can be written: known before minutes are spent.
+
+    Raises: UsageError for a folder that is missing or closed.
+    """
+    path = path.absolute()
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Report:
@@ -96,6 +106,13 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
         )
     verdict = json.loads(launched.documents["json"])["verdict"]
     return Report(launched.documents, str(verdict))
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"the report cannot be written to {path}: {error.strerror}",
+        remedy="give --output a file in a folder you may write",
+    )
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ CLIENT_TIMEOUT = 0.5
 
 
 class FakeServer:
-    """Answers writes as `faults` says, one word a write: ok, a status, lost, slow, refused-body."""
+    """Answers writes as `faults` says, one word a write: ok, a status, lost (taken), slow (taken)."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -83,48 +83,63 @@ class FakeGitHub(FakeServer):
         return 201, sent
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Hands each request to the server's fake, with the fault that is planned for it."""
+
+    def do_GET(self):
+        self._answer()
+
+    def do_POST(self):
+        self._answer()
+
+    def do_PATCH(self):
+        self._answer()
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self):
+        fake = self.server.fake
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fake.requests.append((self.command, self.path))
+        fault = fake.faults.pop(0) if self.command != "GET" and fake.faults else "ok"
+        if fault.isdigit():
+            self._send(int(fault), {"message": "no"})
+            return
+        status, answer = fake.handle(self.command, self.path, body)
+        if fault == "lost":  # it was taken, and then the line broke
+            self.connection.close()
+            return
+        if fault == "slow":
+            time.sleep(SLOW_SECONDS)
+        self._send(status, answer)
+
+    def _send(self, status, answer):
+        text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+        except OSError:
+            pass  # the client did not wait
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, fake):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.fake = fake
+
+    def handle_error(self, *_):
+        pass
+
+
 @contextmanager
 def serving(fake: FakeServer) -> Iterator[FakeServer]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-        def _answer(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fake.requests.append((self.command, self.path))
-            is_write = self.command != "GET"
-            fault = fake.faults.pop(0) if is_write and fake.faults else "ok"
-            if fault.isdigit():
-                self._send(int(fault), {"message": "no"})
-                return
-            status, answer = fake.handle(self.command, self.path, body)
-            if fault == "lost":  # it was taken, and then the line broke
-                self.connection.close()
-                return
-            if fault == "slow":
-                time.sleep(SLOW_SECONDS)
-            self._send(status, answer)
-
-        do_GET = do_POST = do_PATCH = _answer  # noqa: N815
-
-        def _send(self, status, answer):
-            text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            try:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json; charset=utf-8")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-            except OSError:
-                pass  # the client did not wait
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_):
-            pass
-
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(fake) as server:
         fake.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

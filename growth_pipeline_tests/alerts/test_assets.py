@@ -24,7 +24,10 @@ class Books:
 @dg.asset(
     key=["audit", "findings"],
     partitions_def=MONTHS,
-    check_specs=[dg.AssetCheckSpec(name, asset=["audit", "findings"]) for name in ("amounts_agree", "verdict")],
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=["audit", "findings"])
+        for name in ("amounts_agree", "verdict")
+    ],
 )
 def audited(books: dg.ResourceParam[Books]):
     facts = {"severity": "HIGH", "remedy": "Correct it. <!channel>"} if books.wrong else {}
@@ -62,7 +65,9 @@ def store(database):
 def audit(instance, wrong=True):
     books = Books()
     books.wrong = wrong
-    return dg.materialize([audited], instance=instance, resources={"books": books}, partition_key="2025-10")
+    return dg.materialize(
+        [audited], instance=instance, resources={"books": books}, partition_key="2025-10"
+    )
 
 
 def deliver_about(instance, run_id, store, channels=()):
@@ -111,7 +116,9 @@ def test_the_same_run_delivered_twice_and_the_same_problem_later_say_it_once(
     assert github.comments[1] == []
 
 
-def test_a_recovery_is_told_and_closes_the_issue(instance, store, slack, slack_channel, github, github_channel):
+def test_a_recovery_is_told_and_closes_the_issue(
+    instance, store, slack, slack_channel, github, github_channel
+):
     channels = [slack_channel, github_channel]
     deliver_about(instance, audit(instance).run_id, store, channels)
     deliver_about(instance, audit(instance, wrong=False).run_id, store, channels)
@@ -130,7 +137,10 @@ def test_a_dead_channel_fails_the_delivery_alone_and_the_next_one_makes_up_for_i
     failed = deliver_about(instance, run.run_id, store, [slack_channel])
     assert not failed.success
     (event,) = [event for event in failed.all_events if event.is_step_failure]
-    assert event.step_failure_data.user_failure_data.description == f"1 alerts wait: Slack answered {fault}"
+    assert (
+        event.step_failure_data.user_failure_data.description
+        == f"1 alerts wait: Slack answered {fault}"
+    )
     facts = facts_of(deliver_about(instance, run.run_id, store, [slack_channel]))
     assert (facts["added"], facts["sent"]) == (0, 1)
     assert len(slack.messages) == 1

@@ -41,7 +41,9 @@ def finish(instance, asset, **tags):
 def about(instance, result, sensor):
     context = dg.build_run_status_sensor_context(
         sensor_name=sensor.name,
-        dagster_event=result.get_run_success_event() if result.success else result.get_run_failure_event(),
+        dagster_event=result.get_run_success_event()
+        if result.success
+        else result.get_run_failure_event(),
         dagster_instance=instance,
         dagster_run=result.dagster_run,
     )
@@ -56,7 +58,9 @@ def test_a_run_with_checks_asks_for_one_delivery_about_itself(instance):
 
 
 def test_a_run_without_checks_has_nothing_to_say(instance):
-    assert isinstance(about(instance, finish(instance, unchecked), checks_alert_sensor), dg.SkipReason)
+    assert isinstance(
+        about(instance, finish(instance, unchecked), checks_alert_sensor), dg.SkipReason
+    )
 
 
 def test_a_failed_run_asks_for_a_delivery(instance):
@@ -76,7 +80,9 @@ def test_a_good_run_after_a_failed_one_of_the_same_work_may_be_a_recovery(instan
     finish(instance, work)
     good = finish(instance, work)
     assert isinstance(about(instance, good, checks_alert_sensor), dg.RunRequest)
-    assert isinstance(about(instance, finish(instance, unchecked), checks_alert_sensor), dg.SkipReason)
+    assert isinstance(
+        about(instance, finish(instance, unchecked), checks_alert_sensor), dg.SkipReason
+    )
 
 
 def test_a_dry_run_and_a_delivery_ask_for_nothing(instance):

@@ -4,12 +4,13 @@ import json
 import re
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import dagster as dg
 import pytest
 
 from growth_pipeline.audit.assets import findings, report
-from growth_pipeline.audit.checks import GROUPS
+from growth_pipeline.audit.checks import GROUPS, check_report
 from growth_pipeline.audit.findings import CODES
 from growth_pipeline.audit.resources import remembering_store
 from growth_pipeline.audit.store import AuditStore
@@ -66,7 +67,13 @@ def resources(stripe, lake, engine, database):
 
 def a_stripe_charge(id: str, **fields) -> dict:
     return a_charge(
-        id, created=NOON, failure_code=None, invoice=None, customer=None, payment_intent=None, **fields
+        id,
+        created=NOON,
+        failure_code=None,
+        invoice=None,
+        customer=None,
+        payment_intent=None,
+        **fields,
     )
 
 
@@ -78,7 +85,17 @@ def a_company(stripe, resources):
     for charge in charges:
         body = an_event("charge.succeeded", charge, id=f"evt_{charge['id']}", created=NOON)
         resources["billing_store"].insert_event(
-            ReceivedEvent("acct_1", False, f"evt_{charge['id']}", "charge.succeeded", NEW, NOW, NOW, "webhook", body)
+            ReceivedEvent(
+                "acct_1",
+                False,
+                f"evt_{charge['id']}",
+                "charge.succeeded",
+                NEW,
+                NOW,
+                NOW,
+                "webhook",
+                body,
+            )
         )
     run([mirror], resources, month=None)
     run(stripe_extracts, resources)
@@ -185,13 +202,23 @@ def test_the_report_shows_answer_picture_and_files(a_company, resources, databas
     assert result.success
     facts = made(result, "audit__report")
     assert facts["report"].startswith("# Revenue audit 2025-10: FAIL")
-    picture = b64decode(re.search(r"\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", facts["report"])[1])
+    picture = b64decode(
+        re.search(r"\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", facts["report"])[1]
+    )
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 100_000
     assert sorted(facts["artifacts"]) == ["csv", "json", "md"]
     answer = json.loads(lake.read_artifact(facts["artifacts"]["json"]))
     assert (answer["verdict"], answer["counts"]) == ("FAIL", {"missing_in_db": 1})
     assert AuditStore(database).latest(SCOPE, OCTOBER).artifacts == facts["artifacts"]
+
+
+def test_a_report_file_that_is_gone_or_changed_fails_its_check(lake):
+    whole = lake.put_artifact(f"reports/{sha256(b'text').hexdigest()}.md", b"text").path
+    assert check_report("id", {"md": whole}, lake).passed
+    changed = lake.put_artifact("reports/0000.csv", b"text").path
+    assert not check_report("id", {"md": whole, "csv": changed}, lake).passed
+    assert not check_report("id", {"json": "reports/nowhere.json"}, lake).passed
 
 
 def test_a_report_without_an_audit_is_one_sentence(resources):

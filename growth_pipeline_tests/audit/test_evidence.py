@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from growth_pipeline.audit.compare import Pair, classify_pair
+from growth_pipeline.audit.compare import classify_pair
 from growth_pipeline.audit.evidence import (
     Frame,
     Trace,
@@ -14,6 +14,7 @@ from growth_pipeline.audit.evidence import (
 )
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Cause, Severity
+from growth_pipeline.audit.sides import Pair
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline_tests.audit.test_compare import AS_OF, END, START, a_payment, a_row

@@ -14,9 +14,8 @@ from markdown_it import MarkdownIt
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, Verdict
+from growth_pipeline.audit.markdown import FINDINGS_SHOWN, code_span
 from growth_pipeline.audit.report import (
-    FINDINGS_SHOWN,
-    code_span,
     csv_cell,
     recommendations,
     save_report,
@@ -37,7 +36,7 @@ ATTACKS = [
     "@SUM(A1)",
     "\t=1",
     "\r=1",
-    "＝1+1",
+    "\uff1d1+1",
     "'quoted",
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -200,7 +199,9 @@ def test_no_cell_starts_a_formula_and_every_text_comes_back(attack):
     text = to_csv(an_audit(a_finding(object_id=attack, action=attack)))
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     for cell in row.values():
-        assert not cell.startswith(("=", "+", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+        assert not cell.startswith(
+            ("=", "+", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+        )
     assert (
         row["object_id"][1:] if row["object_id"].startswith("'") else row["object_id"]
     ) == attack

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -16,7 +18,8 @@ from growth_pipeline.billing.assets import (
     payments,
     stripe_extracts,
 )
-from growth_pipeline.billing.columns import STRIPE_OBJECTS as EXTRACTED
+from growth_pipeline.billing.checks import check_extracts, check_quarantine, check_waiting
+from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.objects import STRIPE_OBJECTS
 from growth_pipeline.billing.resources import VIA_TAG
@@ -68,10 +71,14 @@ def a_stripe_charge(id: str, created: int) -> dict:
 
 
 def run(asset, resources, *, month=None, months=None, instance=None, tags=None):
-    ranged = {
-        "dagster/asset_partition_range_start": months[0],
-        "dagster/asset_partition_range_end": months[1],
-    } if months else {}
+    ranged = (
+        {
+            "dagster/asset_partition_range_start": months[0],
+            "dagster/asset_partition_range_end": months[1],
+        }
+        if months
+        else {}
+    )
     return dg.materialize(
         [asset],
         partition_key=month,
@@ -85,7 +92,9 @@ def run(asset, resources, *, month=None, months=None, instance=None, tags=None):
 def made(result) -> dict[str | None, dict]:
     """Plain metadata by partition."""
     return {
-        event.partition: {name: value.value for name, value in event.materialization.metadata.items()}
+        event.partition: {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
         for event in result.get_asset_materialization_events()
     }
 
@@ -97,8 +106,8 @@ def failure_of(result) -> tuple[str, dict]:
 
 
 def test_every_extracted_object_has_an_asset():
-    assert STRIPE_OBJECTS == EXTRACTED
-    assert {asset.key for asset in stripe_extracts} == {extract_key(name) for name in EXTRACTED}
+    assert set(STRIPE_OBJECTS) == set(SCHEMAS)
+    assert {asset.key for asset in stripe_extracts} == {extract_key(name) for name in SCHEMAS}
 
 
 def test_an_extract_states_what_was_read_on_its_materialisation(stripe, open_reader, lake):
@@ -195,7 +204,9 @@ def test_a_wrong_key_is_one_sentence_and_is_not_tried_again(open_reader, lake):
     assert "\n" not in sentence
     assert facts["retry_helps"] is False
     assert facts["remedy"] != "none known"
-    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    assert not [
+        event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"
+    ]
 
 
 def test_an_unreachable_stripe_is_told_at_once_to_a_person_who_waits(open_reader, lake):
@@ -211,7 +222,9 @@ def test_an_unreachable_stripe_is_told_at_once_to_a_person_who_waits(open_reader
     sentence, facts = failure_of(result)
     assert "Stripe" in sentence
     assert facts["retry_helps"] is True
-    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    assert not [
+        event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"
+    ]
 
 
 def test_one_failed_month_fails_the_range_and_keeps_the_finished_ones(stripe, open_reader, lake):
@@ -241,11 +254,16 @@ def store(database):
 
 def test_the_mirror_applies_what_waits_and_says_how_much(store):
     charge = a_stripe_charge("ch_1", OCTOBER_NOON)
-    store.insert_event(received("evt_1", an_event("charge.succeeded", charge, created=OCTOBER_NOON)))
+    store.insert_event(
+        received("evt_1", an_event("charge.succeeded", charge, created=OCTOBER_NOON))
+    )
     result = run(mirror, {"billing_store": store, "clock": clock})
     assert result.success
     assert made(result)[None] == {
-        "applied": 1, "ignored": 0, "quarantined": 0, "inbox_applied": 1,
+        "applied": 1,
+        "ignored": 0,
+        "quarantined": 0,
+        "inbox_applied": 1,
     }
     (check,) = result.get_asset_check_evaluations()
     assert check.passed
@@ -253,11 +271,38 @@ def test_the_mirror_applies_what_waits_and_says_how_much(store):
 
 def test_a_quarantined_event_is_a_warning_and_not_a_failed_run(store):
     store.insert_event(received("evt_1", b"this is not JSON"))
-    result = run(mirror, {"billing_store": store, "clock": clock})
-    assert result.success
-    (check,) = result.get_asset_check_evaluations()
+    assert run(mirror, {"billing_store": store, "clock": clock}).success
+    check = check_quarantine(store.inbox_counts())
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert check.description == "1 events are quarantined"
+    assert check.description == "1 event quarantined"
+    assert check_quarantine({"applied": 7}).passed
+
+
+def test_events_that_wait_after_the_mirror_was_made_are_a_warning():
+    assert check_waiting({"applied": 7}).passed
+    check = check_waiting({"received": 2})
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == "2 events waiting"
+
+
+def test_a_file_that_changed_after_it_was_written_fails_its_check(stripe, open_reader, lake):
+    run(
+        build_stripe_extract("charges"),
+        {"stripe": open_reader, "lake": lake, "clock": clock},
+        month="2025-10",
+    )
+    (manifest,) = lake.manifests("stripe/charges")
+    assert check_extracts([manifest], lake).passed
+    cut = replace(manifest, certificate={**manifest.certificate, "has_more": True})
+    assert check_extracts([cut], lake).metadata["examples"].value == [
+        "2025-10: the list was not read to its end"
+    ]
+    fewer = replace(manifest, row_count=5)
+    assert check_extracts([fewer], lake).metadata["examples"].value == [
+        "2025-10: 0 read, 5 written"
+    ]
+    Path(manifest.path).write_bytes(b"something else")
+    assert not check_extracts([manifest], lake).passed
 
 
 def test_payments_are_booked_again_from_the_mirror_month_by_month(store, database):
@@ -274,7 +319,8 @@ def test_payments_are_booked_again_from_the_mirror_month_by_month(store, databas
     )
     assert result.success
     assert {month: facts["dagster/row_count"] for month, facts in made(result).items()} == {
-        "2025-09": 2, "2025-10": 1,
+        "2025-09": 2,
+        "2025-10": 1,
     }
     with database.connection() as connection:
         rows = connection.execute("select distinct amount_minor from billing.payments").fetchall()
@@ -290,7 +336,9 @@ def test_a_currency_that_does_not_exist_fails_its_check_alone(store, database):
             " values ('acct_1', false, 'ch_9', 'succeeded', true, 'usx', 5, %s, 'hand', %s)",
             [datetime(2025, 10, 3, tzinfo=UTC), NOW],
         )
-    result = run(payments, {"billing_store": store, "scope": SCOPE, "clock": clock}, month="2025-10")
+    result = run(
+        payments, {"billing_store": store, "scope": SCOPE, "clock": clock}, month="2025-10"
+    )
     assert result.success
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert [(check.check_name, check.metadata["examples"].value) for check in failed] == [
