@@ -153,11 +153,12 @@ def test_audits_take_one_month_a_run_and_extracts_many():
     assert all(policies[key].max_partitions_per_run is None for key in ranged)
 
 
-def test_extracts_share_stripes_pool():
+def test_extracts_share_stripes_pool_and_deliveries_have_their_own():
     graph = defs.get_repository_def().asset_graph
     for key in graph.get_all_asset_keys():
         if key.to_user_string().endswith("_extract"):
             assert graph.get(key).pools == {"stripe_api"}
+    assert graph.get(dg.AssetKey(["alerts", "outbox"])).pools == {"alerts"}
 
 
 def test_a_resource_can_be_replaced():

@@ -66,7 +66,10 @@ class LogChannel:
     "one run decides about one finished run and sends what waits.",
     kinds={"postgres"},
     checks=OUTBOX_CHECKS,
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+    # Deliveries that wait for a dead channel must not take the places of data runs.
+    pool="alerts",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+    code_version="1",
 )
 def outbox(
     context: dg.AssetExecutionContext,
