@@ -121,10 +121,13 @@ def test_the_list_of_routes_draws(demo, visit):
     [("audit", ["findings", "report"]), ("billing", ["payments", "mirror", "charges_extract"])],
 )
 def test_dagster_draws_the_assets_of_a_slice_as_a_graph(demo, visit, group, assets):
+    from playwright.sync_api import expect
+
     seen = visit()
     seen.page.goto(f"{demo.dagster}/locations/growth_pipeline/asset-groups/{group}/lineage")
     for asset in assets:
         seen.page.get_by_text(asset, exact=True).first.wait_for()
+    expect(seen.page.get_by_text("Loading")).to_have_count(0, timeout=PATIENCE_MS)
     seen.shoot(f"dagster-group-{group}")
     assert seen.hosts == {"127.0.0.1"}
 
@@ -136,6 +139,12 @@ def test_dagster_shows_the_report_of_a_month_on_the_assets_page(demo, visit):
     seen.page.get_by_text(re.compile("verdict")).first.wait_for()
     seen.page.get_by_text("FAIL", exact=True).first.wait_for()
     seen.shoot("dagster-audit-report")
+    seen.page.get_by_text("[Show Markdown]").click()
+    seen.page.get_by_role("heading", name=re.compile(f"Revenue audit {month}: FAIL")).wait_for()
+    picture = seen.page.locator("img[src^='data:image/png']").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 100
+    seen.shoot("dagster-audit-report-markdown")
     assert seen.hosts == {"127.0.0.1"}
 
 
