@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -287,12 +290,22 @@ def _resources_of(given: Mapping[str, Any], *, dry_run: bool) -> Iterator[Mappin
         Database(url, application_name="growth dry run") as database,
     ):
         database.dry_run = True
+        _show_lake(settings.resolved_lake_url, folder)
         yield {
             "database": database,
             "lake": Lake(folder),
             "audit_store": audit_resources.remembering_store(database),
             **given,
         }
+
+
+def _show_lake(address: str, folder: str) -> None:
+    """Let a dry run see a local lake's files; what it writes replaces links, never their targets.
+
+    An audit needs the refunds and disputes of other months too. An object store is not shown.
+    """
+    if "://" not in address and Path(address).is_dir():
+        shutil.copytree(address, folder, copy_function=os.symlink, dirs_exist_ok=True)
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from growth_pipeline.operate.logs import log_for_a_person
 Say = Callable[[str], None]
 
 AUDIT_JOB = "audit_job"
+# Money of a month comes back in later ones; the job itself reads the month alone.
+_RETURNS = ("billing/refunds_extract", "billing/disputes_extract")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
         say(f"auditing {month}" + (" (dry run: nothing is kept)" if dry_run else ""))
         if month.state(now) is PeriodState.OPEN:
             say(f"{month} is not over: every number is provisional")
+        elif not dry_run:
+            say("reading what was returned since")
+            span = (month.next.key, Month.of(now).key)
+            launch("extract_job", partition_range=span, assets=_RETURNS)
         launched = launch(AUDIT_JOB, partition_key=month.key, dry_run=dry_run, on_progress=say)
     if "json" not in launched.documents:
         raise GrowthError(
