@@ -31,7 +31,9 @@ def test_the_assets_page_is_what_the_definitions_say():
 
 
 def test_every_command_and_exit_code_is_documented():
-    missing = [name for name in commands(typer.main.get_command(app)) if f"`{name}" not in DOCS["cli.md"]]
+    missing = [
+        name for name in commands(typer.main.get_command(app)) if f"`{name}" not in DOCS["cli.md"]
+    ]
     assert missing == []
     for code in ExitCode:
         assert f"\n| {int(code)} | " in DOCS["cli.md"]
@@ -59,5 +61,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_settings_named_in_the_docs_exist():
     example = (ROOT / ".env.example").read_text()
-    named = {name for page in PAGES for name in re.findall(r"GROWTH_[A-Z_]+[A-Z]", page.read_text())}
+    named = {
+        name for page in PAGES for name in re.findall(r"GROWTH_[A-Z_]+[A-Z]", page.read_text())
+    }
     assert {name for name in named if f"{name}=" not in example} <= {"GROWTH_"}

@@ -115,21 +115,29 @@ def _side_by_side(audit: Audit) -> list[str]:
 def _currency_rows(currency: str, totals: CurrencyTotals) -> list[str]:
     stripe, booked = totals.stripe.to_dict(), totals.booked.to_dict()
     name = code_span(currency.upper())
-    rows = [_row(f"{name} payments", *_counts(stripe["count"], booked["count"]))]
+    rows = [_row(f"{name} payments", *_counts(totals.stripe.count, totals.booked.count))]
     for field, words in (
         ("gross_minor", "gross"),
         ("refunded_minor", "refunded"),
         ("disputed_minor", "disputed"),
         ("net_minor", "**net**"),
-        ("fees_minor", "fees (settled in this currency)"),
     ):
-        cells = (stripe[field], booked[field], booked[field] - stripe[field])
-        rows.append(_row(f"{name} {words}", *(_money(cell, currency) for cell in cells)))
+        rows.append(_row(f"{name} {words}", *_sides(stripe[field], booked[field], currency)))
+    fees = (totals.stripe.fees_minor, totals.booked.fees_minor)
+    if fees != (None, None):
+        rows.append(_row(f"{name} fees (settled in this currency)", *_sides(*fees, currency)))
     bridge = (
         f"{_money(totals.difference, currency)} = {_money(totals.explained, currency)} findings "
         f"+ {_money(totals.cut_off, currency)} cut-off + {_money(totals.remainder, currency)} left"
     )
     return [*rows, _row(f"{name} bridge", "", "", bridge)]
+
+
+def _sides(stripe: int | None, booked: int | None, currency: str) -> list[str]:
+    """Both sides and their difference; what one side does not know has no difference."""
+    difference = None if stripe is None or booked is None else booked - stripe
+    cells = (stripe, booked, difference)
+    return ["unknown" if cell is None else _money(cell, currency) for cell in cells]
 
 
 def _counts(stripe: int, booked: int) -> list[str]:

@@ -150,23 +150,25 @@ class Matcher:
         return self._rows("stripe_totals", tables, params)
 
     def booked_totals(self) -> list[Row]:
-        """Sums of the books' settled rows by currency, and fees by settlement currency."""
+        """Sums of the books' settled rows by currency, and fees by settlement currency.
+
+        Without the fee of a single row their sum would be too small, so then no fees are given.
+        """
         rows = self._rows(
             "booked_totals", {"books": self._books_arrow}, {"cutoff": self._window.cutoff}
         )
-        fees = (
-            self._books.lazy()
-            .filter(
-                pl.col("in_month"),
-                pl.col("created") < self._window.cutoff,
-                pl.col("status") == "succeeded",
-                pl.col("captured"),
-                pl.col("settlement_currency").is_not_null(),
-            )
-            .group_by(currency=pl.col("settlement_currency"))
-            .agg(fees_minor=pl.col("fee_minor").sum())
+        settled = self._books.filter(
+            pl.col("in_month"),
+            pl.col("created") < self._window.cutoff,
+            pl.col("status") == "succeeded",
+            pl.col("captured"),
         )
-        return rows + fees.collect().to_dicts()
+        if settled["fee_minor"].null_count() or settled["settlement_currency"].null_count():
+            return rows
+        fees = settled.group_by(currency=pl.col("settlement_currency")).agg(
+            fees_minor=pl.col("fee_minor").sum()
+        )
+        return rows + fees.to_dicts()
 
     def balance_check(self) -> tuple[list[Row], list[Row]]:
         """Stripe's fees by settlement currency, and balance transactions without a known charge."""

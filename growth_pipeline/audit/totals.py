@@ -18,21 +18,22 @@ from growth_pipeline.audit.sides import BookedRow, StripePayment
 class Side:
     """Settled payments of one side in one currency, in minor units.
 
-    Fees are those settled in this currency, whatever the payments' own.
+    Fees are those settled in this currency, whatever the payments' own; None is unknown: the books
+    know them only where a balance transaction came with the event.
     """
 
     count: int = 0
     gross_minor: int = 0
     refunded_minor: int = 0
     disputed_minor: int = 0
-    fees_minor: int = 0
+    fees_minor: int | None = None
 
     @property
     def net_minor(self) -> int:
         """Gross less refunds and disputed funds."""
         return self.gross_minor - self.refunded_minor - self.disputed_minor
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | None]:
         """The side as JSON knows it."""
         return {
             "count": self.count,
@@ -44,7 +45,7 @@ class Side:
         }
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, int]) -> Side:
+    def from_dict(cls, stored: Mapping[str, Any]) -> Side:
         """The side of a stored audit."""
         return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
 
@@ -112,7 +113,8 @@ class Ledger:
         for row in rows:
             target = self.of(row["currency"]).__dict__[side]
             for name in Side.__dataclass_fields__:
-                setattr(target, name, getattr(target, name) + (row.get(name) or 0))
+                if row.get(name) is not None:
+                    setattr(target, name, (getattr(target, name) or 0) + row[name])
 
     def add_payment(self, payment: StripePayment | None, sign: int) -> None:
         """Count a Stripe payment in (+1) or out (-1); one that is not settled counts nothing."""

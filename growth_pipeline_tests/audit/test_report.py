@@ -342,3 +342,8 @@ def test_the_same_audit_writes_the_same_files(lake):
 def test_severities_and_causes_are_words():
     row = next(csv.DictReader(io.StringIO(to_csv(an_audit(a_finding())))))
     assert (row["severity"], row["cause"]) == (str(Severity.HIGH), "handled_wrong")
+
+
+def test_fees_that_the_books_do_not_know_are_called_unknown_and_not_zero():
+    page = to_markdown(an_audit())
+    assert "fees (settled in this currency) | USD 1.80 | unknown | unknown |" in page

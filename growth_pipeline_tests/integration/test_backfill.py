@@ -67,4 +67,7 @@ def test_a_backfill_from_the_ui_ends_green_and_shows_what_the_audits_found(demo)
     )["assetNodeOrError"]["assetChecksOrError"]["checks"]
     assert len(checks) >= 10
     evaluated = [check for check in checks if check["executionForLatestMaterialization"]]
-    assert {check["executionForLatestMaterialization"]["status"] for check in evaluated} <= {"SUCCEEDED", "FAILED"}
+    assert {check["executionForLatestMaterialization"]["status"] for check in evaluated} <= {
+        "SUCCEEDED",
+        "FAILED",
+    }
