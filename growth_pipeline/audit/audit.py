@@ -184,6 +184,7 @@ def run_audit(
     ]
     read = {"resource": "billing.payments", "rows": books.height, "read_at": now.isoformat()}
     read |= {"not_judged": result.not_judged, "asked_stripe": asker.asked}
+    read |= {"not_asked": asker.not_asked}
     read |= {"grace_minutes": int(grace.total_seconds() // 60)}
     return Audit(
         scope=scope,

@@ -18,7 +18,8 @@ from growth_pipeline.stripe_api.versions import VersionAdapter, adapter_for
 Confirm: TypeAlias = Callable[[str, str], Mapping[str, Any] | None]
 """Object of (resource, id) as Stripe has it now; None only if Stripe knows no such id."""
 
-ASK_LIMIT = 1_000
+ASK_LIMIT: Final = 1_000  # payments
+REFERENCE_LIMIT: Final = 500  # customers, invoices and the like that rows point at
 LIST_OF: Final = {
     "charge": "charges",
     "payment_intent": "payment_intents",
@@ -41,16 +42,24 @@ Answer: TypeAlias = "Mapping[str, Any] | NoAnswer | None"
 
 
 class Asker:
-    """Asks each object once, at most `limit` objects, and remembers the answers.
+    """Asks each object once and remembers the answers; a bounded number of objects.
 
-    A source that fails is not asked again; `failures` names it with the reason.
+    A source that fails, or that would have to answer too often about payments, is not asked again:
+    `failures` names it with the reason. References beyond their limit only count in `not_asked`.
     """
 
-    def __init__(self, confirm: Confirm | None, *, limit: int = ASK_LIMIT) -> None:
+    def __init__(
+        self,
+        confirm: Confirm | None,
+        *,
+        limit: int = ASK_LIMIT,
+        reference_limit: int = REFERENCE_LIMIT,
+    ) -> None:
         self._confirm = confirm
-        self._limit = limit
+        self._left = {True: limit, False: reference_limit}
         self._answers: dict[tuple[str, str], Answer] = {}
         self.failures: dict[str, str] = {}
+        self.not_asked = 0
 
     @property
     def can_ask(self) -> bool:
@@ -62,20 +71,33 @@ class Asker:
         """How many objects were asked about."""
         return len(self._answers)
 
-    def ask(self, kind: str, object_id: str) -> Answer:
+    def ask(self, kind: str, object_id: str, *, is_payment: bool = True) -> Answer:
         """The object as Stripe has it now, None for an unknown id, UNASKED when nobody can tell."""
-        resource = LIST_OF[kind]
-        key = (resource, object_id)
+        key = (LIST_OF[kind], object_id)
         if key in self._answers:
             return self._answers[key]
-        if self._confirm is None or resource in self.failures or self.asked >= self._limit:
+        if self._confirm is None or LIST_OF[kind] in self.failures:
+            return NoAnswer.UNASKED
+        if not self._may_ask(LIST_OF[kind], is_payment=is_payment):
             return NoAnswer.UNASKED
         try:
-            self._answers[key] = self._confirm(resource, object_id)
+            self._answers[key] = self._confirm(*key)
         except GrowthError as error:
-            self.failures[resource] = error.message
+            self.failures[LIST_OF[kind]] = error.message
             return NoAnswer.UNASKED
         return self._answers[key]
+
+    def _may_ask(self, resource: str, *, is_payment: bool) -> bool:
+        if self._left[is_payment] > 0:
+            self._left[is_payment] -= 1
+            return True
+        self.not_asked += 1
+        if is_payment:
+            self.failures[resource] = (
+                "the extracts leave more payments open than Stripe is asked about one by one: "
+                "extract the month again, and the months that the books mix with it"
+            )
+        return False
 
     def found(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
         """The object as Stripe has it now, or None for any other answer."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from growth_pipeline.audit.compare import Diagnosis, classify_pair, kept_row
+from growth_pipeline.audit.confirm import NoAnswer
 from growth_pipeline.audit.matching import Extracted, booked_row, tax_of, with_instants
 from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 from growth_pipeline.audit.sources import Problem
@@ -140,16 +141,17 @@ class Examination:
     def _judge(self, case: Case) -> Judged | None:
         """The case's finding; its money is brought into the ledger as it was judged."""
         payment = case.payment
-        if payment is not None and not self._desk.window.judged(payment.created):
+        if case.is_open or not (payment is None or self._desk.window.judged(payment.created)):
             self._leave_out(case)
             return None
         pair = self._pair(case, payment)
         diagnosis = classify_pair(pair)
         if case.extracted is not None and self._is_doubtful(case.extracted, diagnosis):
-            if self._is_young(case.extracted):
+            newest = self._newest(case, case.extracted)
+            if newest is None:
                 self._leave_out(case)
                 return None
-            pair = self._pair(case, self._newest(case, case.extracted))
+            pair = self._pair(case, newest)
             diagnosis = classify_pair(pair)
         if payment is not None:
             self._account(case, pair)
@@ -178,22 +180,30 @@ class Examination:
         """Whether a second look is due: the sides differ, or the file cannot know a dispute."""
         return diagnosis is not None or extracted.is_dispute_unknown
 
-    def _is_young(self, extracted: Extracted) -> bool:
-        """Whether a refund, dispute or balance transaction of it is in its grace period."""
-        return extracted.touched is not None and extracted.touched >= self._desk.window.cutoff
+    def _newest(self, case: Case, extracted: Extracted) -> StripePayment | None:
+        """The payment as of now, if the books know of something after the file was read.
 
-    def _newest(self, case: Case, extracted: Extracted) -> StripePayment:
-        """The payment as of now, if the books know of something after the file was read."""
+        None when it cannot be judged now: a part of it is in its grace period, or the books are
+        newer than the file and Stripe does not answer.
+        """
         payment = extracted.payment
+        if extracted.touched is not None and extracted.touched >= self._desk.window.cutoff:
+            return None
         known_from = min(self._stale_before, extracted.fetched - _READING_SECONDS)
-        if any(row.written >= known_from for row in case.rows) or extracted.is_dispute_unknown:
+        is_newer_booked = any(row.written >= known_from for row in case.rows)
+        if is_newer_booked or extracted.is_dispute_unknown:
             fresh = self._read_again(payment, needs_dispute=extracted.is_dispute_unknown)
             if fresh is not None:
                 case.confirmed = True
                 return fresh
-        if extracted.is_dispute_unknown:
-            return self._assume_dispute(case, payment)
-        return payment
+        if is_newer_booked and self._is_unanswered(payment):
+            return None
+        return self._assume_dispute(case, payment) if extracted.is_dispute_unknown else payment
+
+    def _is_unanswered(self, payment: StripePayment) -> bool:
+        """Whether there is somebody to ask, who does not answer; then files do not decide."""
+        asker = self._desk.asker
+        return asker.can_ask and isinstance(asker.ask("charge", payment.id), NoAnswer)
 
     def _read_again(self, payment: StripePayment, *, needs_dispute: bool) -> StripePayment | None:
         parts = self._desk.parts_of(payment.id)
@@ -224,7 +234,7 @@ class Examination:
     # --- money ------------------------------------------------------------------------------
 
     def _leave_out(self, case: Case) -> None:
-        """Take a payment that is not judged out of both totals."""
+        """Take a payment that is not judged out of both totals; it has no finding."""
         self.not_judged += 1
         extracted = case.extracted
         if extracted is not None and self._desk.window.judged(extracted.payment.created):

@@ -259,8 +259,9 @@ def _how(audit: Audit) -> list[str]:
         "payments matched by charge id, else payment intent, else invoice, never by amount and "
         f"time; tolerance 0 minor units. Payments younger than {grace} minutes at the as-of "
         f"instant are not judged (differing ones left out: {_known(books.get('not_judged'))}). "
-        f"Stripe was asked again about {_known(books.get('asked_stripe'))} objects. Impact is "
-        "booked less Stripe: settled gross less refunds and disputed funds.",
+        f"Stripe was asked again about {_known(books.get('asked_stripe'))} objects; "
+        f"{_known(books.get('not_asked'))} more were too many to ask about. Impact is booked less "
+        "Stripe: settled gross less refunds and disputed funds.",
         "",
         f"Audit {code_span(str(audit.audit_id))}, run {code_span(audit.run_id or 'none')}, "
         f"{audit.started_at:%Y-%m-%d %H:%M:%S} to {audit.finished_at:%H:%M:%S} UTC.",

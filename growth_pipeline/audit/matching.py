@@ -157,11 +157,16 @@ class Matcher:
         rows = self._rows(
             "booked_totals", {"books": self._books_arrow}, {"cutoff": self._window.cutoff}
         )
-        settled = self._books.filter(
-            pl.col("in_month"),
-            pl.col("created") < self._window.cutoff,
-            pl.col("status") == "succeeded",
-            pl.col("captured"),
+        settled = (
+            self._books.lazy()
+            .filter(
+                pl.col("in_month"),
+                pl.col("created") < self._window.cutoff,
+                pl.col("status") == "succeeded",
+                pl.col("captured"),
+            )
+            .select("fee_minor", "settlement_currency")
+            .collect()
         )
         if settled["fee_minor"].null_count() or settled["settlement_currency"].null_count():
             return rows

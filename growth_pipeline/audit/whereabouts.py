@@ -61,6 +61,7 @@ class Case:
     orphans: list[str] = field(default_factory=list)
     tax_minor: int | None = None
     confirmed: bool = False
+    is_open: bool = False  # nobody could tell what it is about: no verdict, no finding
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Desk:
         }
 
     def _is_unknown_to_stripe(self, kind: str, object_id: str) -> bool:
-        answer = self.asker.ask(kind, object_id)
+        answer = self.asker.ask(kind, object_id, is_payment=False)
         if isinstance(answer, NoAnswer):
             return not self.asker.can_ask
         return answer is None
@@ -182,12 +183,15 @@ class _Search:
                 self._leak(one["id"], scope)
 
     def at_stripe(self) -> None:
-        """Ask Stripe about each id that is left; without an answer the files decide."""
+        """Ask Stripe about each id that is left; where there is nobody to ask, the files decide."""
         own = self._desk.scope
         for key, rows in list(self.waiting.items()):
             answer = self._desk.asker.ask(rows[0].object, key)
-            if answer is None or isinstance(answer, NoAnswer):
-                self.cases.append(Case(rows=self.waiting.pop(key), confirmed=answer is None))
+            if isinstance(answer, NoAnswer):
+                is_open = self._desk.asker.can_ask
+                self.cases.append(Case(rows=self.waiting.pop(key), is_open=is_open))
+            elif answer is None:
+                self.cases.append(Case(rows=self.waiting.pop(key), confirmed=True))
             elif answer.get("livemode", own.livemode) != own.livemode:
                 self._leak(key, Scope(own.account_id, not own.livemode))
             else:
@@ -203,7 +207,7 @@ class _Search:
         if payment is not None and self._desk.window.holds(payment.created):
             payment = self._with_parts(payment)
         if payment is None:
-            self.cases.append(Case(rows=self.waiting.pop(key)))
+            self.cases.append(Case(rows=self.waiting.pop(key), is_open=True))
         else:
             self._settle(key, payment, confirmed=True)
 

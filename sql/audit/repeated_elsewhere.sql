@@ -41,12 +41,23 @@ elsewhere as (
         on
             other.account_id = here.account_id
             and other.livemode = here.livemode
-            and (
-                other.payment_intent_id = here.payment_intent_id
-                or (other.payment_intent_id is null and other.invoice_id = here.invoice_id)
-            )
+            and other.payment_intent_id = here.payment_intent_id
     where
         other.charge_id is null
+        and (other.created_at < %(start)s or other.created_at >= %(end)s)
+        and here.created_at >= %(start)s
+        and here.created_at < %(end)s
+    union
+    select other.payment_id
+    from foreign_rows as other
+    join billing.payments as here
+        on
+            other.account_id = here.account_id
+            and other.livemode = here.livemode
+            and other.invoice_id = here.invoice_id
+    where
+        other.charge_id is null
+        and other.payment_intent_id is null
         and (other.created_at < %(start)s or other.created_at >= %(end)s)
         and here.created_at >= %(start)s
         and here.created_at < %(end)s
