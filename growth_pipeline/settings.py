@@ -37,7 +37,7 @@ class StripeSettings(BaseModel):
     )
     webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(
         default_factory=list,
-        description="Signing secrets of the webhook endpoint, separated by commas; two while rolling.",
+        description="Signing secrets of the webhook endpoint, by commas; two while one is rolled.",
     )
     account_id: str = Field(
         "self", description="Name of the account the key belongs to; the first part of every key."
@@ -83,7 +83,7 @@ class StripeSettings(BaseModel):
 
     @property
     def account_requests_per_second(self) -> float:
-        """Requests a second for the account: the setting, else 80 % of Stripe's limit of the mode."""
+        """Requests a second for the account: the setting, else 80 % of Stripe's limit."""
         return self.requests_per_second or (80.0 if self.livemode else 20.0)
 
 
@@ -153,7 +153,8 @@ class Settings(BaseSettings):
     )
     dagster_database_url: SecretStr | None = Field(
         None,
-        description="Postgres of Dagster's own storage; empty: database `growth_dagster` on the same server.",
+        description="Postgres of Dagster's own storage; empty: database `growth_dagster` on the "
+        "same server.",
     )
     state_dir: Path = Field(
         Path(".growth"), description="Folder of the embedded Postgres, lake, logs and spill files."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from growth_pipeline_tests.fakes.running_demo import RunningDemo
 
 _ACCEPTANCE = "acceptance_line"
+_FILES_ON_ONE_DEMO = {"test_backfill.py", "test_cli_audit.py", "test_demo.py", "test_pages.py"}
 _LARGER_FOLDERS = {"acceptance", "browser", "integration"}
 _LARGER_FILES = {"test_cli.py", "test_processes.py", "test_run_py.py"}
 
@@ -56,6 +57,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Workers get whole files, so that a database or a demo is made once for each."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class WholeFiles(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "demo" if Path(file).name in _FILES_ON_ONE_DEMO else file
+
+    return WholeFiles(config, log) if config.getoption("numprocesses") else None
 
 
 def _is_larger_than_unit(item: pytest.Item) -> bool:

@@ -24,7 +24,7 @@ class Scope(NamedTuple):
 def fingerprint(*parts: str) -> str:
     """Stable short name of one problem: equal parts give equal text on every machine.
 
-    Shapes: 16 hexadecimal digits. Parts are length-prefixed, so ("a", "bc") differs from ("ab", "c").
+    Shapes: 16 hexadecimal digits. Parts are length-prefixed: ("a", "bc") is not ("ab", "c").
     """
     joined = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

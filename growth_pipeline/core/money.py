@@ -1,6 +1,7 @@
 """Money is a whole number of minor units and a lower-case currency.
 
-Exponents follow Stripe's rule, not ISO 4217 or a locale library. Contract: docs/metrics.md, "Money".
+Exponents follow Stripe's rule, not ISO 4217 or a locale library.
+Contract: docs/metrics.md, "Money".
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 from growth_pipeline.core.periods import Month, PeriodState
 from growth_pipeline.operate.home import migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
+from growth_pipeline.settings import load_settings
 
 Say = Callable[[str], None]
 
@@ -93,6 +94,12 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
     with open_home() as home:
         if home.is_demo:
             say(f"nothing is configured here: auditing the running demo ({home.state_dir})")
+        first = Month.parse(load_settings().history_start)
+        if month < first:
+            raise UsageError(
+                f"{month} is before {first}, where the history begins",
+                remedy="set GROWTH_HISTORY_START to an earlier month",
+            )
         migrate_home(home)
         # Only now: Dagster reads its home from the environment that open_home made.
         from growth_pipeline.definitions import launch

@@ -297,6 +297,45 @@ class Company:
             for name, objects in found.items()
         }
 
+    # --- what the totals must say -----------------------------------------------------------
+
+    def totals(self) -> dict[str, dict[str, tuple[int, int, int, int]]]:
+        """Both sides of October by currency: payments, gross, refunded, disputed, by plain loops.
+
+        Left out: what is in its grace period, and payments with a refund in its grace period.
+        """
+        unripe = {one.charge["id"] for one in self.payments if one.kind == "young_refund"}
+        sides: dict[str, dict[str, list[int]]] = {"stripe": {}, "booked": {}}
+        for payment in self.payments:
+            charge = self.now.get(payment.charge["id"], payment.charge)
+            counts = charge["status"] == "succeeded" and charge["captured"]
+            if counts and self._is_judged(charge["created"]) and charge["id"] not in unripe:
+                gone = sum(self._withdrawn(one) for one in payment.disputes)
+                money = (1, charge["amount_captured"], charge["amount_refunded"], gone)
+                _add(sides["stripe"], charge["currency"], money)
+        for row in self.rows:
+            ours = (row["account_id"], row["livemode"]) == (self.account, self.livemode)
+            counts = row["status"] == "succeeded" and row["captured"]
+            if (
+                ours
+                and counts
+                and self._is_judged(row["created"])
+                and row["charge_id"] not in unripe
+            ):
+                money = (1, row["amount_minor"], row["refunded_minor"], row["disputed_minor"])
+                _add(sides["booked"], row["currency"], money)
+        return {
+            name: {c: (sums[0], sums[1], sums[2], sums[3]) for c, sums in side.items()}
+            for name, side in sides.items()
+        }
+
+    def _is_judged(self, created: int) -> bool:
+        return OCTOBER <= created < min(NOVEMBER, self.as_of - GRACE)
+
+    def _withdrawn(self, dispute: Object) -> int:
+        status = self.now.get(dispute["id"], dispute)["status"]
+        return int(dispute["amount"]) if status in {"lost", "needs_response"} else 0
+
     def take(
         self, kind: str = "plain", *, accept: Callable[[Payment], bool] = lambda _: True
     ) -> Payment:
@@ -310,6 +349,12 @@ class Company:
 
     def expect(self, code: str, object_id: str, **by_currency: int) -> None:
         self.expected.append(Expected(code, object_id, impact(**by_currency)))
+
+
+def _add(sums: dict[str, list[int]], currency: str, money: tuple[int, int, int, int]) -> None:
+    known = sums.setdefault(currency, [0, 0, 0, 0])
+    for place, part in enumerate(money):
+        known[place] += part
 
 
 # --- normal life: none of this is a finding above LOW --------------------------------------------

@@ -119,12 +119,25 @@ def found(audit: Audit) -> Counter[oracle.Expected]:
     )
 
 
-def differences(audit: Audit, expected: Iterable[oracle.Expected]) -> dict[str, Any]:
-    """Missed, invented and wrong findings, and totals that do not close; empty when all is right."""
-    seen, wanted = found(audit), Counter(expected)
+def sides(audit: Audit) -> dict[str, dict[str, tuple[int, int, int, int]]]:
+    """Control totals in the oracle's shape; currencies without a payment are left out."""
+    told: dict[str, dict[str, tuple[int, int, int, int]]] = {"stripe": {}, "booked": {}}
+    for currency, totals in audit.totals.items():
+        for name, side in (("stripe", totals.stripe), ("booked", totals.booked)):
+            if side.count:
+                sums = (side.count, side.gross_minor, side.refunded_minor, side.disputed_minor)
+                told[name][currency] = sums
+    return told
+
+
+def differences(audit: Audit, company: oracle.Company) -> dict[str, Any]:
+    """Missed, invented and wrong findings, wrong totals, an open bridge; empty when all is right."""
+    seen, wanted = found(audit), Counter(company.expected)
+    totals = {name: (told, company.totals()[name]) for name, told in sides(audit).items()}
     problems = {
         "missed": sorted((wanted - seen).elements()),
         "invented": sorted((seen - wanted).elements()),
+        "totals": {name: pair for name, pair in totals.items() if pair[0] != pair[1]},
         "remainder": {c: one.remainder for c, one in audit.totals.items() if one.remainder},
     }
     return {name: some for name, some in problems.items() if some}
@@ -162,7 +175,7 @@ def check_planted(
     )
     line(
         "R14",
-        violations=differences(audit, company.expected),
+        violations=differences(audit, company),
         load=f"{payments} payments",
         planted=len(company.expected),
         found=len(audit.findings),
@@ -189,7 +202,7 @@ def check_clean(bench: Bench, seed: int, companies: int, line: Callable[..., str
             noise=4.0,
         )
         audit = bench.audit(company, months=(9, 10, 11) if number % 4 == 0 else (10, 11))
-        problems = differences(audit, company.expected)
+        problems = differences(audit, company)
         if problems or audit.severities["HIGH"] or audit.severities["MEDIUM"]:
             wrong[company.account] = problems
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from growth_pipeline.audit.audit import Audit, run_audit
+from growth_pipeline.audit.sources import LATER_PARTS
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.core.ids import Scope
@@ -218,14 +219,26 @@ class Company:
 
     # --- running ----------------------------------------------------------------------------
 
-    def write(self) -> None:
+    def write(self, audited: Month = OCTOBER) -> None:
+        """Files of the audited month, of what may come later, and of other months with objects."""
         self.objects["customers"] = self.objects["customers"] or [
             {"id": "cus_1", "created": epoch(NOON)}
         ]
         for resource in SCHEMAS:
             for month in self.months:
-                if (resource, month) not in self.unwritten:
+                is_needed = month == audited or (month > audited and resource in LATER_PARTS)
+                if (resource, month) not in self.unwritten and (
+                    is_needed or self._objects(resource, month)
+                ):
                     self._write(resource, month)
+
+    def _objects(self, resource: str, month: Month) -> list[dict[str, Any]]:
+        lt = min(month.end, self.as_of)
+        return [
+            one
+            for one in self.objects[resource]
+            if epoch(month.start) <= one["created"] < epoch(lt)
+        ]
 
     def _write(self, resource: str, month: Month) -> None:
         lt = min(month.end, self.as_of)
@@ -238,8 +251,7 @@ class Company:
                 "raw": "{}",
                 **one,
             }
-            for one in self.objects[resource]
-            if epoch(month.start) <= one["created"] < epoch(lt)
+            for one in self._objects(resource, month)
         ]
         frame = pl.DataFrame(rows, schema=SCHEMAS[resource], orient="row")
         certificate = {
@@ -267,7 +279,7 @@ class Company:
         run_id: str = "run-1",
         now: datetime | None = None,
     ) -> Audit:
-        self.write()
+        self.write(month)
         return run_audit(
             month,
             scope=self.scope,

@@ -354,7 +354,7 @@ def test_a_file_whose_bytes_changed_is_an_incomplete_source(company, tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    company.write = lambda: None
+    company.write = lambda month: None
     audit = company.audit()
     assert [one.object_id for one in audit.findings] == ["stripe/disputes"]
 

@@ -82,13 +82,20 @@ def test_a_source_that_fails_is_not_asked_again():
 def test_a_fresh_charge_has_its_own_refunds_and_the_funds_of_its_known_disputes():
     """Captured 18.00, refunded 1.00, disputed 18.00 of which nothing came back; a refund of 5.00 failed."""
     dispute = {
+        "created": 1_760_000_000,
         "id": "dp_1",
         "amount": 1800,
         "currency": "usd",
         "status": "lost",
         "balance_transactions": [{"amount": -1800}],
     }
-    refund = {"id": "re_1", "amount": 500, "currency": "usd", "status": "failed"}
+    refund = {
+        "created": 1_760_000_000,
+        "id": "re_1",
+        "amount": 500,
+        "currency": "usd",
+        "status": "failed",
+    }
     fresh = FreshPayments(Asker(AStripe(CHARGE, dispute, refund)), VERSION)
     payment = fresh.charge("ch_1", [("dispute", "dp_1"), ("refund", "re_1"), ("refund", "re_gone")])
     assert (payment.captured_minor, payment.asked_minor, payment.refunded_minor) == (

@@ -3,10 +3,8 @@
 import time
 
 import httpx
-import pytest
 
-# The small demo of the worker; a backfill adds runs to it and changes no row of the books.
-pytestmark = pytest.mark.xdist_group("demo")
+# On the small demo that other files share; a backfill adds runs and changes no row of the books.
 
 ASSETS = [["audit", "findings"], ["audit", "report"]]
 

@@ -8,7 +8,6 @@ import time
 
 import httpx
 import psycopg
-import pytest
 
 from growth_pipeline_tests.fakes.running_demo import (
     SMALL,
@@ -18,8 +17,9 @@ from growth_pipeline_tests.fakes.running_demo import (
     wait_for_card,
 )
 
-# One demo for the tests of one worker.
-pytestmark = pytest.mark.xdist_group("demo")
+# What a promise allows, and what a machine busy with other tests is given.
+PAGE_SECONDS = {True: 10, False: 60}
+END_SECONDS = {True: 5, False: 15}
 
 
 def _finish(process):
@@ -40,8 +40,10 @@ def test_the_card_says_where_things_are_and_that_all_was_found(demo):
         assert month in demo.card
 
 
-def test_the_first_page_comes_within_ten_seconds_of_the_start(demo):
-    assert seconds_of_first_page(demo) < 10
+def test_the_first_page_comes_within_ten_seconds_of_the_start(demo, full, record_property):
+    seconds = seconds_of_first_page(demo)
+    record_property("first_page_seconds", seconds)
+    assert seconds < PAGE_SECONDS[full]
 
 
 def test_pages_and_dagster_answer_and_the_banner_is_gone(demo):
@@ -163,7 +165,7 @@ def test_a_demo_touches_nothing_configured_ends_on_ctrl_c_and_comes_back(
     assert len(marked(tmp_path)) >= 8
     sent_at = time.monotonic()
     assert demo.stop(signal.SIGINT) == 0
-    assert time.monotonic() - sent_at < 5
+    assert time.monotonic() - sent_at < END_SECONDS[full]
     assert marked(tmp_path) == []
     assert not (demo.state / "demo.env").exists(), "commands would still look for the demo"
     demo.process.stdout.close()
@@ -200,6 +202,6 @@ def test_a_signal_at_any_instant_of_the_start_leaves_no_process(tmp_path, seed, 
         sent_at = time.monotonic()
         process.send_signal(number)
         _finish(process)
-        assert time.monotonic() - sent_at < 6
+        assert time.monotonic() - sent_at < END_SECONDS[full]
         assert process.returncode in {128 + number, 0}
         assert marked(tmp_path) == []
