@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from growth_pipeline.audit.examine import Judged
@@ -190,12 +190,20 @@ def dashboard_link(scope: Scope, thing: str, object_id: str) -> str | None:
 def _stripe_side(payment: StripePayment | None) -> dict[str, Any] | None:
     if payment is None:
         return None
-    known = {name: value for name, value in asdict(payment).items() if value not in (None, ())}
+    known = {
+        name: value
+        for name in StripePayment.__dataclass_fields__
+        if (value := getattr(payment, name)) not in (None, ())
+    }
     return {**known, "settled": payment.settled, "net_minor": payment.net_minor}
 
 
 def _booked_side(row: BookedRow) -> dict[str, Any]:
-    known = {name: value for name, value in asdict(row).items() if value is not None}
+    known = {
+        name: value
+        for name in BookedRow.__dataclass_fields__
+        if (value := getattr(row, name)) is not None
+    }
     return {**known, "settled": row.settled, "counted_minor": row.counted_minor}
 
 

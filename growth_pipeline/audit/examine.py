@@ -134,7 +134,9 @@ class Examination:
                 named = [case.payment.invoice, *(row.invoice_id for row in case.rows)]
                 asking |= {invoice: case for invoice in named if invoice}
         for invoice, row in self._desk.matcher.invoices(set(asking)).items():
-            asking[invoice].tax_minor = tax_of(row["raw"])
+            case = asking[invoice]
+            if case.payment is not None:
+                case.payment = replace(case.payment, tax_minor=tax_of(row["raw"]))
 
     # --- judging ----------------------------------------------------------------------------
 
@@ -146,13 +148,14 @@ class Examination:
             return None
         pair = self._pair(case, payment)
         diagnosis = classify_pair(pair)
-        if case.extracted is not None and self._is_doubtful(case.extracted, diagnosis):
-            newest = self._newest(case, case.extracted)
+        if payment and case.extracted and self._is_doubtful(case.extracted, diagnosis):
+            newest = self._newest(case, case.extracted, payment)
             if newest is None:
                 self._leave_out(case)
                 return None
-            pair = self._pair(case, newest)
-            diagnosis = classify_pair(pair)
+            if newest is not payment:
+                pair = self._pair(case, newest)
+                diagnosis = classify_pair(pair)
         if payment is not None:
             self._account(case, pair)
         if diagnosis is None:
@@ -166,7 +169,7 @@ class Examination:
             leak = LEAKS[case.leaked_rows[0].account_id == self._desk.scope.account_id]
         window = self._desk.window
         return Pair(
-            stripe=payment and replace(payment, tax_minor=case.tax_minor),
+            stripe=payment,
             rows=tuple(case.rows),
             month_start=window.start,
             month_end=window.end,
@@ -180,13 +183,14 @@ class Examination:
         """Whether a second look is due: the sides differ, or the file cannot know a dispute."""
         return diagnosis is not None or extracted.is_dispute_unknown
 
-    def _newest(self, case: Case, extracted: Extracted) -> StripePayment | None:
+    def _newest(
+        self, case: Case, extracted: Extracted, payment: StripePayment
+    ) -> StripePayment | None:
         """The payment as of now, if the books know of something after the file was read.
 
         None when it cannot be judged now: a part of it is in its grace period, or the books are
         newer than the file and Stripe does not answer.
         """
-        payment = extracted.payment
         if extracted.touched is not None and extracted.touched >= self._desk.window.cutoff:
             return None
         known_from = min(self._stale_before, extracted.fetched - _READING_SECONDS)
@@ -214,6 +218,7 @@ class Examination:
             return None
         return replace(
             fresh,
+            tax_minor=payment.tax_minor,
             fee_minor=payment.fee_minor,
             net_after_fee_minor=payment.net_after_fee_minor,
             settlement_currency=payment.settlement_currency,

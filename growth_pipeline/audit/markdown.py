@@ -231,7 +231,7 @@ def _sources(audit: Audit) -> list[str]:
     lines = ["## Sources", "", *_table_head(*head)]
     for source in audit.sources:
         name = code_span(str(source["resource"]))
-        if "rows" in source and "pages" not in source:
+        if "read_at" in source:  # the books: one query, not a list of pages
             cells = (format_number(source["rows"]), "", "yes", escaped(str(source["read_at"])), "")
             lines.append(_row(name, *cells))
             continue

@@ -59,7 +59,6 @@ class Case:
     leak: str | None = None
     leaked_rows: list[BookedRow] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
-    tax_minor: int | None = None
     confirmed: bool = False
     is_open: bool = False  # nobody could tell what it is about: no verdict, no finding
 

@@ -146,7 +146,7 @@ def _assert_untouched(folder, demo, database_url):
 
 
 def test_a_demo_touches_nothing_configured_ends_on_ctrl_c_and_comes_back(
-    tmp_path, empty_database_url
+    tmp_path, empty_database_url, full
 ):
     (tmp_path / ".env").write_text("GROWTH_ALERTS__SLACK_WEBHOOK_URL=https://hooks.example/real\n")
     configured = {
