@@ -26,6 +26,8 @@ INTERRUPTED = 130
 WRONG_USAGE = 2
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
+WORKERS = ("-n", "--numprocesses")
+ALONE = {"-s", "--pdb", "--trace", "--collect-only", "--co"}
 SOURCES = ("growth_pipeline", "growth_pipeline_tests", "benchmarks", "run.py")
 USAGE = """usage: python3 run.py COMMAND [arguments]
 
@@ -266,11 +268,13 @@ def run_demo(arguments: list[str]) -> None:
 
 
 def run_tests(arguments: list[str]) -> None:
-    """The whole suite, or what the arguments for pytest choose."""
+    """The whole suite on all cores, or what the arguments for pytest choose."""
     install()
     provide_browser()
     python = str(environment_python())
-    hand_over([python, "-m", "pytest", *arguments], child_environment())
+    chosen = any(word in ALONE or word.startswith(WORKERS) for word in arguments)
+    cores = [] if chosen else ["-n", str(os.cpu_count() or 1)]
+    hand_over([python, "-m", "pytest", *cores, *arguments], child_environment())
 
 
 def run_checks(arguments: list[str]) -> None:

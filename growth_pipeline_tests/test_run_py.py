@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 RUN = Path(__file__).parents[1] / "run.py"
@@ -187,6 +188,24 @@ def test_the_exit_code_of_the_command_is_the_exit_code(folder, tmp_path, code):
     assert done.stdout == "-m growth_pipeline.cli demo --months 3\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "handed"),
+    [
+        ((), f"-m pytest -n {os.cpu_count()}"),
+        (("--full", "-k", "money"), f"-m pytest -n {os.cpu_count()} --full -k money"),
+        (("-n0", "tests"), "-m pytest -n0 tests"),
+        (("-n", "2"), "-m pytest -n 2"),
+        (("--numprocesses=2",), "-m pytest --numprocesses=2"),
+        (("--pdb",), "-m pytest --pdb"),
+    ],
+)
+def test_tests_run_on_all_cores_unless_it_is_said_otherwise(folder, tmp_path, given, handed):
+    _fake_uv(tmp_path / "bin" / "uv", tmp_path / "log")
+    _write_program(folder / ".venv" / "bin" / "python", '#!/bin/sh\necho "$@"\n')
+    done = _run(folder, "test", *given, PATH=f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert done.stdout == f"{handed}\n"
+
+
 def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + 20
     while not path.exists() and time.monotonic() < deadline:
@@ -244,10 +263,8 @@ def test_ctrl_c_reaches_the_running_command_once_also_from_a_background_job(fold
         start_new_session=True,
     )
     _wait_for(tmp_path / "up")
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(started.pid)], capture_output=True, text=True, check=True
-    )
-    os.kill(int(children.stdout), signal.SIGINT)
+    (child,) = psutil.Process(started.pid).children()
+    child.send_signal(signal.SIGINT)
     assert started.wait(20) == 51  # one signal, and SIGINT had its default handler again
 
 
