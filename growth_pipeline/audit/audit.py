@@ -69,6 +69,10 @@ class Books(Records, Protocol):
         """Booked rows of the range, and rows of other months that repeat one of them."""
         ...
 
+    def invoice_intents(self, scope: Scope, invoices: Iterable[str]) -> dict[str, str]:
+        """The one payment intent that paid each invoice, where the mirror knows it."""
+        ...
+
     def events_of(self, scope: Scope, objects: Iterable[Key]) -> list[dict[str, Any]]:
         """Newest events of these objects."""
         ...
@@ -165,7 +169,14 @@ def run_audit(
     asker = Asker(confirm)
     result = _Result()
     if "charges" in sources.month:
-        matcher = Matcher(engine, sources, scope, window, books)
+        matcher = Matcher(
+            engine,
+            sources,
+            scope,
+            window,
+            books,
+            intents_of=lambda invoices: store.invoice_intents(scope, invoices),
+        )
         desk = Desk(
             scope=scope,
             window=window,

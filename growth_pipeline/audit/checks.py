@@ -196,9 +196,7 @@ def _verdict_result(
 
 
 def _severity(worst: Severity | None) -> dg.AssetCheckSeverity:
-    if worst in (Severity.MEDIUM, Severity.LOW):
-        return dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckSeverity.WARN if worst is Severity.LOW else dg.AssetCheckSeverity.ERROR
 
 
 def _summary(findings: Sequence[Finding], impacts: Mapping[str, int]) -> str:

@@ -6,7 +6,7 @@ compare.py. Statements: sql/audit/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -86,8 +86,10 @@ class Matcher:
         scope: Scope,
         window: Window,
         books: pl.DataFrame,
+        intents_of: Callable[[set[str]], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._engine = engine
+        self._intents_of = intents_of
         self._sources = sources
         self._window = window
         self._scope = scope
@@ -316,8 +318,13 @@ class Matcher:
 
     def references(self, references: Sequence[Reference]) -> pl.DataFrame:
         """References as `charges_of` takes them; an invoice becomes its intent where told."""
-        invoices = self.invoices({one.invoice_id for one in references if one.invoice_id})
-        named = {key: one["payment_intent"] for key, one in invoices.items()}
+        asked = {
+            one.invoice_id for one in references if one.invoice_id and not one.payment_intent_id
+        }
+        invoices = self.invoices(asked)
+        named = {key: row["payment_intent"] for key, row in invoices.items()}
+        silent = {one for one in asked if named.get(one) is None}
+        named |= self._intents_of(silent) if silent else {}
         whole = [
             one._replace(payment_intent_id=one.payment_intent_id or named.get(one.invoice_id or ""))
             for one in references

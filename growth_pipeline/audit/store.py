@@ -95,6 +95,12 @@ class AuditStore:
         """Refunds and disputes that the mirror knows of these charges: object, id, charge."""
         return self._rows("mirrored_parts", {**scope._asdict(), "charges": list(charges)})
 
+    def invoice_intents(self, scope: Scope, invoices: Iterable[str]) -> dict[str, str]:
+        """The one payment intent that paid each invoice, where the mirror knows it."""
+        parameters = {**scope._asdict(), "invoices": list(invoices)}
+        rows = self._rows("mirrored_invoice_intents", parameters)
+        return {row["invoice"]: row["payment_intent"] for row in rows}
+
     def events_of(self, scope: Scope, objects: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """The newest events, five at most, of each of these (object, id) pairs.
 

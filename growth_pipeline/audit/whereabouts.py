@@ -199,19 +199,22 @@ class _Search:
     def _follow(self, key: str, kind: str, answer: Mapping[str, Any]) -> None:
         """Judge the payment that Stripe answered with, or the charge that it names."""
         named = self._desk.fresh.of(kind, answer)
-        if isinstance(named, str) and self._desk.matcher.charges({named}):
-            self.linked.setdefault(named, []).extend(self.waiting.pop(key))
-            return
         payment = self._desk.fresh.charge(named, ()) if isinstance(named, str) else named
-        if payment is not None and self._desk.window.holds(payment.created):
-            payment = self._with_parts(payment)
         if payment is None:
             self.cases.append(Case(rows=self.waiting.pop(key), is_open=True))
+        elif self._is_listed(payment, named):
+            self.linked.setdefault(payment.id, []).extend(self.waiting.pop(key))
         else:
-            self._settle(key, payment, confirmed=True)
+            self._settle(key, self._with_parts(payment), confirmed=True)
+
+    def _is_listed(self, payment: StripePayment, named: StripePayment | str) -> bool:
+        """Whether the month's charges hold the charge that an intent or invoice led to."""
+        if not isinstance(named, str) or not self._desk.window.holds(payment.created):
+            return False
+        return bool(self._desk.matcher.charges({payment.id}))
 
     def _with_parts(self, payment: StripePayment) -> StripePayment:
-        if payment.object != "charge":
+        if payment.object != "charge" or not self._desk.window.holds(payment.created):
             return payment
         parts = self._desk.parts_of(payment.id)
         return self._desk.fresh.charge(payment.id, parts) or payment

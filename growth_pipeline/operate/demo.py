@@ -187,6 +187,7 @@ class _Demo:
         workers.wait_for(extracted)
         self._step("auditing every month against Stripe")
         reports = workers.audit(on_progress=self._step)
+        workers.alert(reports)
         workers.stop()
         crew.start_daemon(workspace)
         crew.wait_for(f"{ui.url}/server_info", what="Dagster's UI")
@@ -329,9 +330,12 @@ class Workers:
             crew.start(f"work-{number}", module, str(folder), pipe=True) for number in range(count)
         ]
 
-    def begin(self, job: str, month: str | None = None, worker: Child | None = None) -> Path:
-        """Hand a job over all months, or one month's audit, to a worker; the file to wait for."""
-        task = {"do": job, "first": month or self._months[0], "last": month or self._months[-1]}
+    def begin(
+        self, job: str, month: str | None = None, worker: Child | None = None, **more: str
+    ) -> Path:
+        """Hand a job over all months, or one month's, to a worker; the file to wait for."""
+        first, last = month or self._months[0], month or self._months[-1]
+        task = {"do": job, "first": first, "last": last, **more}
         stream = (worker or self._workers[0]).process.stdin
         if stream is None:
             raise RuntimeError("a worker has an open standard input")
@@ -364,6 +368,12 @@ class Workers:
             self._supervisor.watch()
             time.sleep(_POLL_SECONDS)
         return [json.loads(path.read_bytes()) for path in sorted(results)]
+
+    def alert(self, reports: list[dict[str, Any]]) -> None:
+        """Alert about the newest audit that failed, as the daemon does once it runs."""
+        failed = [report for report in reports if report["verdict"] == "FAIL"]
+        for report in failed[-1:]:
+            self.wait_for(self.begin("alert", report["month"], run_id=report["run_id"]))
 
     def stop(self) -> None:
         """End the workers."""

@@ -19,17 +19,21 @@ _AUDIT_ASSETS = ("audit/findings", "audit/report")
 
 
 def work(task: dict[str, Any], folder: Path) -> None:
-    """Do one task: `{"do": "extract" | "book" | "audit", "first": month, "last": month}`.
+    """Do one task: `{"do": "extract" | "book" | "audit" | "alert", "first": month, "last": month}`.
 
-    Afterwards `<do>-<last>.json` lies in the folder, whole; after an audit it is the report.
+    An alert is about one run, `run_id`. Afterwards `<do>-<last>.json` lies in the folder, whole;
+    after an audit it is the report.
     Raises: the GrowthError of the step that failed.
     """
+    result = b"{}"
     if task["do"] == "audit":
         launched = launch("audit_job", partition_key=task["last"], assets=_AUDIT_ASSETS)
         result = launched.documents["json"]
+    elif task["do"] == "alert":
+        about = {"run_id": task["run_id"]}
+        launch("deliver_alerts_job", run_config={"ops": {"alerts__outbox": {"config": about}}})
     else:
         launch(f"{task['do']}_job", partition_range=(task["first"], task["last"]))
-        result = b"{}"
     name = f"{task['do']}-{task['last']}.json"
     fresh = folder / f".{name}"
     fresh.write_bytes(result)

@@ -174,7 +174,7 @@ def test_planted_faults_fail_their_checks_with_the_exact_money_and_the_run_stays
 def test_one_unit_of_rounding_is_a_warning(a_company, resources, database):
     execute(database, "update billing.payments set amount_minor = 1001 where charge_id = 'ch_2'")
     assert failed_checks(run([findings], resources)) == {
-        "amounts_agree": ("WARN", "1 finding (amount_rounding 1), +0.01 usd"),
+        "amounts_agree": ("ERROR", "1 finding (amount_rounding 1), +0.01 usd"),
         "verdict": ("WARN", "WARNING: 1 finding (amount_rounding 1), +0.01 usd"),
     }
 

@@ -81,6 +81,40 @@ def test_rows_are_matched_by_charge_else_intent_else_invoice(company):
     assert found(company.audit()) == []
 
 
+def test_an_invoice_leads_to_its_charge_by_what_the_mirror_knows(company):
+    company.charge(1, 1000)
+    company.other("invoices", id="in_1", status="paid", amount_paid=1000, currency="usd")
+    payment = {"type": "payment_intent", "payment_intent": "pi_1"}
+    company.mirrored("invoice_payment", "inpay_1", invoice="in_1", payment=payment)
+    company.row(1, charge_id=None, payment_intent_id=None, invoice_id="in_1", amount_minor=1000)
+    assert found(company.audit()) == []
+
+
+def test_a_row_of_an_invoice_without_a_charge_is_compared_with_the_invoice(company):
+    paid = {"status": "paid", "currency": "usd", "customer": "cus_1"}
+    company.other("invoices", id="in_1", amount_paid=1000, **paid)
+    company.other("invoices", id="in_2", amount_paid=1000, **paid)
+    for number, amount in ((1, 1000), (2, 1500)):
+        only = {"charge_id": None, "payment_intent_id": None, "invoice_id": f"in_{number}"}
+        company.row(number, amount_minor=amount, **only)
+    audit = company.audit()
+    assert found(audit) == [("amount_mismatch", "in_2", {"usd": 500})]
+    assert audit.totals["usd"].remainder == 0
+
+
+def test_an_intent_that_only_stripe_can_link_leads_to_its_charge(company):
+    company.charge(1, 1000, payment_intent=None)
+    company.row(1, charge_id=None, payment_intent_id="pi_9", amount_minor=1000)
+    intent = {"id": "pi_9", "created": epoch(NOON), "amount": 1000, "currency": "usd"}
+    answers = {
+        ("payment_intents", "pi_9"): {**intent, "status": "succeeded", "latest_charge": "ch_1"},
+        ("charges", "ch_1"): _charge_now(1, 1000),
+    }
+    audit = company.audit(confirm=lambda *asked: answers.get(asked))
+    assert found(audit) == []
+    assert audit.totals["usd"].remainder == 0
+
+
 def test_a_row_of_an_intent_that_never_got_a_charge_is_no_money(company):
     intent = {"customer": "cus_1", "currency": "usd", "amount": 400, "amount_received": 0}
     company.other("payment_intents", id="pi_1", status="canceled", **intent)
