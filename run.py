@@ -226,17 +226,18 @@ def install() -> None:
 
 
 def has_browser() -> bool:
-    """Whether a Chromium is there: the system's, or the one Playwright keeps."""
-    if any(shutil.which(name) for name in BROWSERS):
-        return True
+    """Whether browser tests can run: Playwright's driver starts, and there is a Chromium.
+
+    The driver is a program of its own, which lacks a library on a bare Debian (libatomic1).
+    """
     probe = (
-        "from pathlib import Path; from playwright.sync_api import sync_playwright as start\n"
-        "with start() as p: raise SystemExit(not Path(p.chromium.executable_path).exists())"
+        "import shutil, sys; from pathlib import Path; from playwright.sync_api import "
+        "sync_playwright as start\n"
+        "with start() as p: own = Path(p.chromium.executable_path).exists()\n"
+        "raise SystemExit(not (own or any(map(shutil.which, sys.argv[1:]))))"
     )
-    answer = subprocess.run(
-        [str(environment_python()), "-c", probe], capture_output=True, timeout=60, check=False
-    )
-    return answer.returncode == 0
+    argv = [str(environment_python()), "-c", probe, *BROWSERS]
+    return subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def provide_browser() -> None:
@@ -244,20 +245,17 @@ def provide_browser() -> None:
     if has_browser():
         return
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
-        say("no Chromium: installing Debian's (apt-get install chromium)")
+        say("no browser for the tests: installing Debian's chromium and libatomic1")
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         spawn(["apt-get", "update", "-qq"], env, timeout=300)
-        spawn(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"],
-            env,
-            timeout=600,
-        )
+        wanted = ["--no-install-recommends", "chromium", "libatomic1"]
+        spawn(["apt-get", "install", "-y", "-qq", *wanted], env, timeout=600)
     else:
-        say("no Chromium: asking Playwright for one")
+        say("no browser for the tests: asking Playwright for one")
         playwright = [str(environment_python()), "-m", "playwright", "install", "chromium"]
         spawn(playwright, timeout=300)
     if not has_browser():
-        say("no Chromium could be had: the browser tests are skipped (install chromium for them)")
+        say("no browser could be had: its tests are skipped (install chromium and libatomic1)")
 
 
 def run_demo(arguments: list[str]) -> None:

@@ -201,7 +201,9 @@ def test_the_exit_code_of_the_command_is_the_exit_code(folder, tmp_path, code):
 )
 def test_tests_run_on_all_cores_unless_it_is_said_otherwise(folder, tmp_path, given, handed):
     _fake_uv(tmp_path / "bin" / "uv", tmp_path / "log")
-    _write_program(folder / ".venv" / "bin" / "python", '#!/bin/sh\necho "$@"\n')
+    # Asked about a browser (-c) it says yes; else it says what it was given.
+    stand_in = '#!/bin/sh\n[ "$1" = -c ] || echo "$@"\n'
+    _write_program(folder / ".venv" / "bin" / "python", stand_in)
     done = _run(folder, "test", *given, PATH=f"{tmp_path / 'bin'}:/usr/bin:/bin")
     assert done.stdout == f"{handed}\n"
 

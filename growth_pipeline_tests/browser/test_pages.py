@@ -26,15 +26,21 @@ PATIENCE_MS = 45_000
 def browser():
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        path = next(filter(None, map(shutil.which, BROWSERS)), playwright.chromium.executable_path)
+    try:
+        driver = sync_playwright().start()
+    except Exception as error:  # noqa: BLE001 - the driver's own way to say that it died
+        pytest.skip(f"Playwright's driver does not start (libatomic1 missing?): {error}")
+    try:
+        path = next(filter(None, map(shutil.which, BROWSERS)), driver.chromium.executable_path)
         if not Path(path).exists():
             pytest.skip(
                 "no Chromium: install it (apt-get install chromium) or run python3 run.py test"
             )
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        opened = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield opened
         opened.close()
+    finally:
+        driver.stop()
 
 
 class Visit:
