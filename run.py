@@ -213,7 +213,7 @@ def install() -> None:
     env = child_environment()
     certificates = "SYSTEM_CERTS" if version >= SYSTEM_CERTIFICATES_SINCE else "NATIVE_TLS"
     env.setdefault(f"UV_{certificates}", "true")
-    argv = [path, "sync", "--locked", "--python", base_python()]
+    argv = [path, "sync", "--locked", "--compile-bytecode", "--python", base_python()]
     if environment_python().exists():
         argv.append("--quiet")
     else:
