@@ -381,8 +381,7 @@ class Workers:
 
     def stop(self) -> None:
         """End the workers."""
-        for worker in self._workers:
-            self._supervisor.stop(worker)
+        self._supervisor.stop(*self._workers)
 
 
 class Sandbox:

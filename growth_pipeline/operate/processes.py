@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -198,15 +198,21 @@ class Supervisor:
                 self._reap_adopted()  # only here: elsewhere a subprocess.run waits for its child
                 time.sleep(_IDLE_SECONDS)
 
-    def stop(self, child: Child) -> None:
-        """End one process and its group before the others."""
-        child_may_end = Child(child.name, child.process, child.log, may_end=True)
-        self._children = [child_may_end if each is child else each for each in self._children]
-        _signal_group(child, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            child.process.wait(_GENTLE_SECONDS)
-        _signal_group(child, signal.SIGKILL)
-        child.process.wait()
+    def stop(self, *children: Child) -> None:
+        """End some processes and their groups before the others; from now on they may be gone."""
+        leaving = {child.pid for child in children}
+        self._children = [
+            replace(child, may_end=True) if child.pid in leaving else child
+            for child in self._children
+        ]
+        for child in children:
+            _signal_group(child, signal.SIGTERM)
+        deadline = time.monotonic() + _GENTLE_SECONDS
+        for child in children:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            _signal_group(child, signal.SIGKILL)
+            child.process.wait()
 
     # --- the end ---------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- Audit: payments whose two sides differ in anything, or that stand on one side alone.
--- Grain: one row: their match ids (charge id, else what the row is matched by), and how many charges
--- and rows found no partner. Agreeing pairs stay inside. Runs in the engine. The same rule as
+-- Grain: one row: their match ids (charge id, else what the row is matched by; repeats are possible),
+-- and how many charges and rows found no partner. Agreeing pairs stay inside. Runs in the engine. The same rule as
 -- compare.py, but wider: compare.py decides. Instants are Unix seconds; $cutoff = as-of less grace.
 with stripe as (
     select
@@ -24,7 +24,7 @@ with stripe as (
 select
     count(*) filter (where b.match_id is null) as lone_charges,
     count(*) filter (where s.id is null) as lone_rows,
-    list(distinct coalesce(s.id, b.match_id)) filter (
+    list(coalesce(s.id, b.match_id)) filter (
         where
         s.id is null
         or (b.match_id is null and s.settled and s.created < $cutoff)
