@@ -8,7 +8,10 @@ stays light and quick to end.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.definitions import launch
 
 _AUDIT_ASSETS = ("audit/findings", "audit/report")
+_LOOK_SECONDS = 0.5
 
 
 def work(task: dict[str, Any], folder: Path) -> None:
@@ -40,8 +44,25 @@ def work(task: dict[str, Any], folder: Path) -> None:
     fresh.replace(folder / name)
 
 
+def end_with_parent() -> None:
+    """End this process as soon as its parent is gone, in the middle of a run too.
+
+    The kernel's SIGTERM is not enough: during a run Dagster holds it back, and a run whose database
+    went with the demo waits for it.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
 def main() -> None:
-    """Argument: the folder for reports. Ends with its input."""
+    """Argument: the folder for reports. Ends with its input, or with its parent."""
+    end_with_parent()
     folder = Path(sys.argv[1])
     for line in sys.stdin:
         try:

@@ -217,3 +217,22 @@ def test_a_taken_port_is_replaced_by_a_free_one():
 def test_an_address_that_is_not_ours_is_a_configuration_mistake():
     with pytest.raises(GrowthError, match=r"no port is free on 192\.0\.2\.1"):
         free_port("192.0.2.1", 8600)
+
+
+def test_a_worker_of_the_demo_ends_with_its_parent_even_where_sigterm_is_held_back(tmp_path):
+    worker = (
+        "import signal, sys, time; from growth_pipeline.operate.demo_work import end_with_parent;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); end_with_parent();"
+        "open(sys.argv[1], 'w').close(); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys, time;"
+        f"subprocess.Popen([sys.executable, '-c', {worker!r}, sys.argv[1]]); time.sleep(60)"
+    )
+    begun = tmp_path / "begun"
+    environment = {**os.environ, "ORPHAN_MARK": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", parent, str(begun)], env=environment)
+    assert _wait_until(begun.exists)
+    process.kill()
+    process.wait()
+    assert _wait_until(lambda: not _marked(tmp_path), seconds=10)
