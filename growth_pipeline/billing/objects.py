@@ -1,6 +1,81 @@
-"""The kinds of Stripe object that are extracted; light, because code locations load it."""
+"""The kinds of Stripe object we know: their lists, and their tables; light, for code locations.
 
-STRIPE_OBJECTS = (
+One registry for extracts, mirror, backfill and sweep. Columns of each kind: columns.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+
+class Listing(StrEnum):
+    """How Stripe lists a kind: by `created`, only whole, or not at all."""
+
+    BY_CREATION = "by_creation"
+    WHOLE = "whole"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of Stripe object.
+
+    `object` is Stripe's own name of it. `resource` is ours, in the plural: the dataset
+    `stripe/<resource>` of the lake, the asset `<resource>_extract`, the table `stripe.<resource>`.
+    `path` is its list below `/v1/`, `params` what its list is always asked with, `nested` the
+    lists inside it that Stripe cuts off after ten.
+    """
+
+    object: str
+    resource: str
+    path: str
+    listing: Listing = Listing.BY_CREATION
+    params: Mapping[str, str] = field(default_factory=dict)
+    nested: tuple[str, ...] = ()
+
+
+def _expanding(*names: str) -> dict[str, str]:
+    return {f"expand[{place}]": f"data.{name}" for place, name in enumerate(names)}
+
+
+KINDS: Final = (
+    Kind("payment_intent", "payment_intents", "payment_intents"),
+    Kind("charge", "charges", "charges"),
+    Kind("invoice", "invoices", "invoices", params=_expanding("discounts"), nested=("lines",)),
+    Kind("invoice_payment", "invoice_payments", "invoice_payments"),
+    # The default list of subscriptions hides the cancelled ones.
+    Kind(
+        "subscription",
+        "subscriptions",
+        "subscriptions",
+        params={"status": "all", **_expanding("discounts")},
+        nested=("items",),
+    ),
+    Kind("customer", "customers", "customers"),
+    Kind("refund", "refunds", "refunds"),
+    Kind("dispute", "disputes", "disputes"),
+    Kind("balance_transaction", "balance_transactions", "balance_transactions"),
+    Kind("payout", "payouts", "payouts"),
+    Kind("credit_note", "credit_notes", "credit_notes", nested=("lines",)),
+    Kind("checkout.session", "checkout_sessions", "checkout/sessions"),
+    Kind("product", "products", "products"),
+    Kind("price", "prices", "prices"),
+    Kind("coupon", "coupons", "coupons"),
+    Kind("promotion_code", "promotion_codes", "promotion_codes"),
+    Kind("payment_method", "payment_methods", "payment_methods", Listing.WHOLE),
+    Kind("event", "events", "events"),
+    Kind("invoiceitem", "invoice_items", "invoiceitems", Listing.NONE),
+    Kind("subscription_schedule", "subscription_schedules", "subscription_schedules", Listing.NONE),
+    Kind("plan", "plans", "plans", Listing.NONE),
+)
+BY_OBJECT: Final[Mapping[str, Kind]] = {kind.object: kind for kind in KINDS}
+BY_RESOURCE: Final[Mapping[str, Kind]] = {kind.resource: kind for kind in KINDS}
+
+# Kinds whose months are extracted, in the order of their assets.
+STRIPE_OBJECTS: Final = (
     "payment_intents",
     "charges",
     "invoices",

@@ -1,0 +1,2 @@
+-- Billing: a step that is still being written.
+select 1;
