@@ -175,6 +175,7 @@ def make_company(lake: Lake, rows: int) -> pl.DataFrame:
         account_id=pl.lit(SCOPE.account_id),
         livemode=pl.lit(value=True),
         api_version=pl.lit("2026-10-28.endive"),
+        fetched_from=pl.lit(AS_OF).dt.cast_time_unit("us"),
         fetched_at=pl.lit(AS_OF).dt.cast_time_unit("us"),
         raw=pl.lit('{"object":"charge","padding":"' + "x" * 400 + '"}'),
     )

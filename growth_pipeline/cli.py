@@ -41,6 +41,16 @@ config_app = typer.Typer(
     help="Settings: what holds, and an example file.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(config_app, name="config")
+webhooks_app = typer.Typer(
+    help="Received events: dead letters, replay, trace.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(webhooks_app, name="webhooks")
+mirror_app = typer.Typer(
+    help="The mirror of Stripe: rebuild it.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(mirror_app, name="mirror")
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
 _CARD_PROBLEMS = 10
@@ -200,6 +210,42 @@ def audit(
 
 
 @app.command()
+def backfill(
+    *,
+    since: Annotated[str, typer.Option(help="First month (2025-10) or day (2025-10-05), in UTC.")],
+    until: Annotated[
+        str | None,
+        typer.Option(help="Last month, included; or a day, not included. Default: this month."),
+    ] = None,
+    objects: Annotated[
+        str | None, typer.Option(help="Only these, by commas: charges,refunds. Default: all.")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; else it is a dry run.")] = False,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring Stripe's history into the mirror.
+
+    Without --apply it is a dry run: it reads everything, prints what would change row by row and
+    in money, and changes nothing.
+    """
+    from growth_pipeline.operate import backfill as operate
+
+    if apply and dry_run:
+        raise UsageError(
+            "--apply and --dry-run exclude each other",
+            remedy="look at the dry run first, then give --apply alone",
+        )
+    wanted = operate.Wanted(since, until, objects, apply)
+    report = operate.backfill(wanted, now=datetime.now(UTC), say=say)
+    if as_json:
+        emit_json(report.document)
+    else:
+        emit(report.page)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def serve(
     *,
     everything: Annotated[
@@ -218,6 +264,85 @@ def dev() -> None:
     from growth_pipeline.operate import serve as operate
 
     _supervised(lambda home, settings: operate.develop(home, settings, say=say))
+
+
+@webhooks_app.command("list")
+def webhooks_list(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Events at most.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """Events that could not be applied, with the reason."""
+    from growth_pipeline.operate.webhooks import list_dead_letters
+
+    found = list_dead_letters(limit)
+    if as_json:
+        emit_json(found.as_dict())
+    else:
+        emit("\n".join(found.lines()))
+
+
+@webhooks_app.command("replay")
+def webhooks_replay(
+    *,
+    event: Annotated[
+        str | None, typer.Argument(metavar="[EVENT]", help="Id of one event that was set aside.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All quarantined events.")] = False,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read events again that were set aside.
+
+    Their bytes are as received. Exit code 1: some could still not be applied.
+    """
+    from growth_pipeline.operate.webhooks import replay
+
+    if (event is None) != everything:
+        raise UsageError("name one event, or give --all", remedy="growth webhooks list shows them")
+    done = replay(event, now=datetime.now(UTC), dry_run=dry_run)
+    if as_json:
+        emit_json(done.as_dict())
+    else:
+        emit("\n".join(done.lines()))
+    raise typer.Exit(done.exit_code)
+
+
+@webhooks_app.command("trace")
+def webhooks_trace(
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="Id of an event: evt_...")],
+    as_json: JsonFlag = False,
+) -> None:
+    """What one event changed, in the mirror and in the books."""
+    from growth_pipeline.operate.webhooks import trace, trace_lines
+
+    found = trace(event)
+    if as_json:
+        emit_json([each.as_dict() for each in found])
+    else:
+        emit("\n".join(line for each in found for line in trace_lines(each)))
+
+
+@mirror_app.command("rebuild")
+def mirror_rebuild(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", "--dry-run", help="Only compare; change nothing.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Build mirror and payments again from the ledger.
+
+    Needs no network. Rows that are right stay untouched. Exit code 1: --check found a difference.
+    """
+    from growth_pipeline.operate.rebuild import document_of, lines_of, rebuild
+
+    rebuilt = rebuild(now=datetime.now(UTC), check_only=check, say=say)
+    if as_json:
+        emit_json(document_of(rebuilt, check_only=check))
+    else:
+        emit("\n".join(lines_of(rebuilt, check_only=check)))
+    raise typer.Exit(int(ExitCode.FAILED if check and not rebuilt.is_equal else ExitCode.DONE))
 
 
 @config_app.command("show")

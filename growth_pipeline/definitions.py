@@ -27,6 +27,8 @@ from growth_pipeline.audit import sensors as audit_sensors
 from growth_pipeline.billing import assets as billing_assets
 from growth_pipeline.billing import checks as billing_checks
 from growth_pipeline.billing import resources as billing_resources
+from growth_pipeline.billing import schedules as billing_schedules
+from growth_pipeline.billing import sensors as billing_sensors
 from growth_pipeline.billing.partitions import monthly_partitions
 from growth_pipeline.billing.resources import VIA_TAG
 from growth_pipeline.core.errors import (
@@ -48,11 +50,14 @@ _E = TypeVar("_E", bound=BaseException)
 RESOURCES: Mapping[str, Any] = {
     "clock": billing_resources.clock,
     "scope": billing_resources.scope,
+    "scopes": billing_resources.scopes,
     "database": billing_resources.database,
     "lake": billing_resources.lake,
+    "checkpoints": billing_resources.checkpoints,
     "engine": billing_resources.engine,
     "stripe": billing_resources.stripe,
     "billing_store": billing_resources.billing_store,
+    "sweep_store": billing_resources.sweep_store,
     "audit_store": audit_resources.audit_store,
     "audit_grace": audit_resources.audit_grace,
     "alert_store": alert_resources.alert_store,
@@ -99,6 +104,9 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 billing_assets.inbox,
                 billing_assets.mirror,
                 billing_assets.payments,
+                billing_assets.mirror_backfill,
+                billing_assets.event_sweep,
+                billing_assets.drift,
                 audit_assets.findings,
                 audit_assets.report,
                 alert_assets.outbox,
@@ -107,15 +115,27 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 audit_schedules.audit_job,
                 billing_assets.extract_job,
                 billing_assets.book_job,
+                billing_assets.backfill_job,
+                billing_assets.sweep_job,
+                billing_assets.relist_job,
                 alert_sensors.deliver_alerts_job,
             ],
-            schedules=[audit_schedules.daily_audit_schedule],
+            schedules=[
+                audit_schedules.daily_audit_schedule,
+                billing_schedules.nightly_relist_schedule,
+            ],
             sensors=[
                 audit_sensors.missing_audits_sensor,
+                billing_sensors.event_sweep_sensor,
                 alert_sensors.checks_alert_sensor,
                 alert_sensors.run_failure_alert_sensor,
             ],
-            asset_checks=[billing_checks.no_events_are_quarantined],
+            asset_checks=[
+                billing_checks.no_events_are_quarantined,
+                billing_checks.api_versions_are_known,
+                billing_checks.key_fields_stay_filled,
+                billing_checks.statuses_are_known,
+            ],
             resources={**RESOURCES, **(resources or {})},
             executor=dg.in_process_executor,
             loggers={"console": dg.colored_console_logger, _PROGRESS_LOGGER: progress_logger},
@@ -187,7 +207,7 @@ class CheckedAsset:
 class Launched:
     """A finished run. `metadata`: of each asset made, by its key as `audit/report`.
 
-    `documents`: the files that the audit's report wrote, by format (md, json, csv).
+    `documents`: the files that the run's report wrote, by format (md, json, csv, parquet).
     """
 
     success: bool
@@ -294,6 +314,7 @@ def _resources_of(given: Mapping[str, Any], *, dry_run: bool) -> Iterator[Mappin
         yield {
             "database": database,
             "lake": Lake(folder),
+            "checkpoints": Path(folder) / ".extracts",
             "audit_store": audit_resources.remembering_store(database),
             **given,
         }
@@ -375,7 +396,9 @@ def _launched(result: dg.ExecuteInProcessResult, lake: Any) -> Launched:
         made = event.materialization
         values = metadata.setdefault(made.asset_key.to_user_string(), {})
         values.update({name: value.value for name, value in made.metadata.items()})
-    files = metadata.get("audit/report", {}).get("artifacts", {})
+    files: dict[str, str] = {}
+    for values in metadata.values():
+        files.update(values.get("artifacts", {}))
     return Launched(
         success=result.success,
         run_id=result.run_id,

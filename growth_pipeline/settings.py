@@ -7,6 +7,7 @@ Imported by entry points, resources and factories, never by rules. Nothing is re
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,6 +43,11 @@ class StripeSettings(BaseModel):
     account_id: str = Field(
         "self", description="Name of the account the key belongs to; the first part of every key."
     )
+    connected_accounts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Stripe Connect: ids (acct_...) of connected accounts that the key reads too, "
+        "by commas.",
+    )
     api_base: str = Field("https://api.stripe.com", description="Base URL of Stripe's API.")
     api_version: str = Field(
         STRIPE_API_VERSION,
@@ -55,20 +61,37 @@ class StripeSettings(BaseModel):
     endpoint_requests_per_second: float = Field(
         20, gt=0, description="Requests a second for one endpoint; Stripe allows 25."
     )
+    concurrent_requests: int = Field(
+        24, gt=0, le=100, description="Requests of one reading that are on their way at once."
+    )
     timeout_seconds: float = Field(30, gt=0, description="Time-out of one request.")
     retry_seconds: float = Field(
         120, ge=0, description="How long one request is retried before its source is incomplete."
+    )
+    sweep_minutes: int = Field(
+        60,
+        ge=0,
+        le=10_080,
+        description="Minutes between two sweeps of Stripe's events list; 0: no sweep and no "
+        "nightly re-list.",
     )
     webhook_tolerance_seconds: int = Field(
         300, gt=0, description="How far a webhook's timestamp may be off, in both directions."
     )
 
-    @field_validator("webhook_secrets", mode="before")
+    @field_validator("webhook_secrets", "connected_accounts", mode="before")
     @classmethod
-    def _split_secrets(cls, value: Any) -> Any:
+    def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("connected_accounts")
+    @classmethod
+    def _account_ids(cls, value: list[str]) -> list[str]:
+        if not all(re.fullmatch(r"acct_\w+", name, re.ASCII) for name in value):
+            raise ValueError("is not a list of account ids (acct_...)")
+        return list(dict.fromkeys(value))
 
     @field_validator("api_key")
     @classmethod
@@ -130,6 +153,10 @@ class WebSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address the web app listens on.")
     port: int = Field(8600, ge=0, le=65535, description="Port of the web app.")
+    applies_events: bool = Field(
+        True,
+        description="Whether the web app applies events itself; growth serve has a process for it.",
+    )
     dagster_port: int = Field(3000, ge=0, le=65535, description="Port of Dagster's UI.")
     dagster_url: str | None = Field(
         None, description="Public address of Dagster's UI, for links in alerts and pages."

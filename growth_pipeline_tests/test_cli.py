@@ -73,7 +73,7 @@ def test_help_starts_within_half_a_second_and_imports_nothing_heavy(growth, full
 
 def test_every_command_has_a_line_of_help_and_the_exit_codes_are_listed(growth):
     done = growth("--help")
-    for name in ("demo", "doctor", "migrate", "audit", "serve", "dev", "config"):
+    for name in ("demo", "doctor", "migrate", "audit", "backfill", "serve", "dev", "config"):
         line = next(line for line in done.stdout.splitlines() if line.startswith(f"  {name} "))
         assert not line.endswith("..."), f"{name}: the first sentence is too long"
     assert "3 audit FAIL" in " ".join(done.stdout.split())
@@ -85,6 +85,7 @@ def test_every_command_has_a_line_of_help_and_the_exit_codes_are_listed(growth):
         ("no-such-command",),
         ("audit",),
         ("audit", "--month"),
+        ("backfill",),
         ("audit", "--month", "2025-10", "--format", "pdf"),
         ("demo", "--months", "0"),
         ("demo", "--customers", "none"),
@@ -214,6 +215,26 @@ def test_a_wrong_setting_stops_every_command_that_needs_settings(growth):
     for command in (("audit", "--month", "2025-10"), ("migrate",), ("serve",), ("dev",), ("demo",)):
         done = growth(*command, GROWTH_WEB__PORT="http")
         assert_one_sentence(done, 5, "GROWTH_WEB__PORT", "correct them")
+
+
+# --- backfill, before any company ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "remedy"),
+    [
+        (("--since", "October"), "'October' is neither a month nor a day", "YYYY-MM"),
+        (("--since", "2999-01"), "2999-01 has not begun", "the newest month"),
+        (("--since", "2025-03", "--until", "2025-01"), "is not before --until", "earlier one"),
+        (("--since", "2025-03", "--objects", "orders"), "'orders' is no kind", "charges"),
+        (("--since", "2025-03", "--apply", "--dry-run"), "exclude each other", "--apply alone"),
+    ],
+)
+def test_wrong_arguments_of_a_backfill_are_code_2_before_anything_starts(
+    growth, tmp_path, arguments, sentence, remedy
+):
+    assert_one_sentence(growth("backfill", *arguments), 2, sentence, remedy)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- doctor --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ GROUPS = {
         *("billing/customers_extract", "billing/disputes_extract", "billing/inbox"),
         *("billing/invoices_extract", "billing/mirror", "billing/payment_intents_extract"),
         *("billing/payments", "billing/refunds_extract", "billing/subscriptions_extract"),
+        *("billing/drift", "billing/event_sweep", "billing/mirror_backfill"),
     ],
     "audit": ["audit/findings", "audit/report"],
     "alerts": ["alerts/outbox"],
@@ -37,11 +38,23 @@ CHECKS = {
     ],
     "audit/report": ["files_are_whole"],
     "alerts/outbox": ["every_alert_arrived"],
+    "billing/drift": ["drift_is_repaired", "mirror_says_what_stripe_says"],
+    "billing/event_sweep": ["events_reach_back", "webhooks_bring_the_events"],
     "billing/inbox": ["no_events_are_quarantined"],
-    "billing/mirror": ["no_events_wait"],
+    "billing/mirror": [
+        *("api_versions_are_known", "key_fields_stay_filled", "no_events_wait"),
+        "statuses_are_known",
+    ],
+    "billing/mirror_backfill": ["every_object_was_taken"],
     **{key: ["files_are_complete"] for key in GROUPS["billing"] if key.endswith("_extract")},
     "billing/payments": ["currencies_are_known", "mirror_books_each_charge_once"],
 }
+
+
+JOBS = (
+    *("audit_job", "book_job", "extract_job", "deliver_alerts_job"),
+    *("backfill_job", "sweep_job", "relist_job"),
+)
 
 
 def run_python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -108,18 +121,21 @@ def test_every_asset_has_a_check(specs):
 def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start():
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"audit_job", "book_job", "extract_job", "deliver_alerts_job"}
-    assert {one.name: one.default_status for one in repository.schedule_defs} == {
-        "daily_audit_schedule": dg.DefaultScheduleStatus.RUNNING
-    }
+    assert jobs == set(JOBS)
+    assert {one.name: one.default_status for one in repository.schedule_defs} == dict.fromkeys(
+        ("daily_audit_schedule", "nightly_relist_schedule"), dg.DefaultScheduleStatus.RUNNING
+    )
     assert {one.name: one.default_status for one in repository.sensor_defs} == dict.fromkeys(
-        ("missing_audits_sensor", "checks_alert_sensor", "run_failure_alert_sensor"),
+        (
+            *("missing_audits_sensor", "event_sweep_sensor"),
+            *("checks_alert_sensor", "run_failure_alert_sensor"),
+        ),
         dg.DefaultSensorStatus.RUNNING,
     )
 
 
 def test_every_job_ends_some_day():
-    for name in ("audit_job", "book_job", "extract_job", "deliver_alerts_job"):
+    for name in JOBS:
         assert int(defs.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from growth_pipeline.alerts.sensors import checks_alert_sensor, run_failure_alert_sensor
+from growth_pipeline.billing.objects import STRIPE_OBJECTS
 from growth_pipeline.core.errors import ConfigurationError, RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.definitions import build_defs, launch
@@ -40,7 +41,7 @@ def stripe():
 
 
 @pytest.fixture
-def resources(stripe, lake):
+def resources(stripe, lake, tmp_path):
     def open_reader(key=fake_stripe.KEY) -> StripeReader:
         return StripeReader(
             StripeAccess(
@@ -59,8 +60,10 @@ def resources(stripe, lake):
     return {
         "stripe": open_reader,
         "lake": lake,
+        "checkpoints": tmp_path / "extracts",
         "clock": lambda: NOW,
         "scope": Scope("acct_1", False),
+        "scopes": [Scope("acct_1", False)],
     }
 
 
@@ -99,12 +102,12 @@ def test_a_person_is_told_what_a_run_does(dagster_home, resources):
         assets=[EXTRACT],
         on_progress=said.append,
     )
-    assert said == [EXTRACT, "charges 2025-10: 0 objects"]
+    assert said == ["billing/stripe_lists", "charges 2025-10: 0 objects"]
 
 
-def test_the_whole_extract_job_makes_all_eight(dagster_home, resources):
+def test_the_whole_extract_job_makes_every_list_that_has_months(dagster_home, resources):
     done = launch("extract_job", partition_key="2025-10", resources=resources)
-    assert len(done.metadata) == 8
+    assert set(done.metadata) == {f"billing/{name}_extract" for name in STRIPE_OBJECTS}
 
 
 def test_the_error_of_a_step_arrives_as_it_was_raised_and_the_run_is_recorded_as_failed(

@@ -18,7 +18,7 @@ from growth_pipeline.audit.checks import (
 )
 from growth_pipeline.audit.resources import asking_stripe
 from growth_pipeline.billing.assets import PAYMENTS, extract_key
-from growth_pipeline.billing.objects import STRIPE_OBJECTS
+from growth_pipeline.billing.objects import AUDITED_OBJECTS
 from growth_pipeline.billing.partitions import Made, asset, months_of
 from growth_pipeline.billing.resources import Clock, OpenReader, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
@@ -43,7 +43,7 @@ TABLE_ROWS = 50
     "(audit.findings), with one audit row that holds verdict, totals and certificates.",
     kinds={"postgres", "duckdb"},
     monthly=True,
-    deps=[*(extract_key(resource) for resource in STRIPE_OBJECTS), PAYMENTS],
+    deps=[*(extract_key(resource) for resource in AUDITED_OBJECTS), PAYMENTS],
     checks=AUDIT_CHECKS,
     retry_policy=dg.RetryPolicy(max_retries=2, delay=30),
     freshness_policy=dg.FreshnessPolicy.time_window(

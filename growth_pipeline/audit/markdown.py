@@ -7,19 +7,24 @@ Contract: docs/metrics.md, "Revenue audit".
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, Verdict, action_of
 from growth_pipeline.audit.totals import CurrencyTotals
-from growth_pipeline.core.display import format_money, format_number, format_signed_money
-from growth_pipeline.core.money import ISO_CURRENCIES
+from growth_pipeline.core.display import format_number
+from growth_pipeline.core.markdown import (
+    code_span,
+    escaped,
+    money,
+    signed_money,
+    table_head,
+    table_row,
+)
 from growth_pipeline.core.periods import PeriodState
 
 FINDINGS_SHOWN: Final = 200  # rows of the table; JSON and CSV hold all
-_TEXT_LIMIT: Final = 120
 _DASHBOARD: Final = re.compile(r"https://dashboard\.stripe\.com/[A-Za-z0-9_/]{1,400}", re.ASCII)
 _ANSWERS: Final = {
     Verdict.PASS: "The books agree with Stripe.",
@@ -85,7 +90,7 @@ def _heading(audit: Audit) -> list[str]:
         f"as of {audit.as_of:%Y-%m-%d %H:%M:%S} UTC (exclusive).",
     ]
     wrong = [
-        _signed(minor, currency) for currency, minor in audit.money_difference.items() if minor
+        signed_money(minor, currency) for currency, minor in audit.money_difference.items() if minor
     ]
     if wrong:
         lines += ["", f"Booked less Stripe: {', '.join(wrong)}."]
@@ -105,7 +110,7 @@ def _side_by_side(audit: Audit) -> list[str]:
     lines = [
         "## Both sides",
         "",
-        *_table_head("", "Stripe", "Books", "Books - Stripe"),
+        *table_head("", "Stripe", "Books", "Books - Stripe"),
     ]
     for currency, totals in audit.totals.items():
         lines += _currency_rows(currency, totals)
@@ -115,29 +120,29 @@ def _side_by_side(audit: Audit) -> list[str]:
 def _currency_rows(currency: str, totals: CurrencyTotals) -> list[str]:
     stripe, booked = totals.stripe.to_dict(), totals.booked.to_dict()
     name = code_span(currency.upper())
-    rows = [_row(f"{name} payments", *_counts(totals.stripe.count, totals.booked.count))]
+    rows = [table_row(f"{name} payments", *_counts(totals.stripe.count, totals.booked.count))]
     for field, words in (
         ("gross_minor", "gross"),
         ("refunded_minor", "refunded"),
         ("disputed_minor", "disputed"),
         ("net_minor", "**net**"),
     ):
-        rows.append(_row(f"{name} {words}", *_sides(stripe[field], booked[field], currency)))
+        rows.append(table_row(f"{name} {words}", *_sides(stripe[field], booked[field], currency)))
     fees = (totals.stripe.fees_minor, totals.booked.fees_minor)
     if fees != (None, None):
-        rows.append(_row(f"{name} fees (settled in this currency)", *_sides(*fees, currency)))
+        rows.append(table_row(f"{name} fees (settled in this currency)", *_sides(*fees, currency)))
     bridge = (
-        f"{_money(totals.difference, currency)} = {_money(totals.explained, currency)} findings "
-        f"+ {_money(totals.cut_off, currency)} cut-off + {_money(totals.remainder, currency)} left"
+        f"{money(totals.difference, currency)} = {money(totals.explained, currency)} findings "
+        f"+ {money(totals.cut_off, currency)} cut-off + {money(totals.remainder, currency)} left"
     )
-    return [*rows, _row(f"{name} bridge", "", "", bridge)]
+    return [*rows, table_row(f"{name} bridge", "", "", bridge)]
 
 
 def _sides(stripe: int | None, booked: int | None, currency: str) -> list[str]:
     """Both sides and their difference; what one side does not know has no difference."""
     difference = None if stripe is None or booked is None else booked - stripe
     cells = (stripe, booked, difference)
-    return ["unknown" if cell is None else _money(cell, currency) for cell in cells]
+    return ["unknown" if cell is None else money(cell, currency) for cell in cells]
 
 
 def _counts(stripe: int, booked: int) -> list[str]:
@@ -147,11 +152,12 @@ def _counts(stripe: int, booked: int) -> list[str]:
 def _by_class(audit: Audit) -> list[str]:
     if not audit.findings:
         return ["## Findings", "", "None."]
-    lines = ["## Findings by class", "", *_table_head("Class", "Count", "Impact", "Meaning")]
+    lines = ["## Findings by class", "", *table_head("Class", "Count", "Impact", "Meaning")]
     impacts = audit.impact_by_code
     for code, count in audit.counts.items():
-        money = ", ".join(_signed(minor, currency) for currency, minor in impacts[code].items())
-        lines.append(_row(f"`{code}`", format_number(count), money, CODES[code].meaning))
+        moved = [signed_money(minor, currency) for currency, minor in impacts[code].items()]
+        cells = (format_number(count), ", ".join(moved), CODES[code].meaning)
+        lines.append(table_row(f"`{code}`", *cells))
     return lines
 
 
@@ -160,8 +166,8 @@ def _findings(audit: Audit) -> list[str]:
         return []
     shown = audit.findings[:FINDINGS_SHOWN]
     head = ("Severity", "Class", "Object", "Impact", "Cause", "What differs")
-    lines = ["## Findings", "", *_table_head(*head)]
-    lines += [_row(*_finding_cells(finding)) for finding in shown]
+    lines = ["## Findings", "", *table_head(*head)]
+    lines += [table_row(*_finding_cells(finding)) for finding in shown]
     left = len(audit.findings) - len(shown)
     if left:
         lines += ["", f"{format_number(left)} more are in the JSON and CSV reports."]
@@ -187,7 +193,7 @@ def _finding_cells(finding: Finding) -> Iterable[str]:
 def _impact(finding: Finding) -> str:
     if finding.impacts is None:
         return "unknown"
-    moved = [_signed(minor, currency) for currency, minor in finding.impacts.items()]
+    moved = [signed_money(minor, currency) for currency, minor in finding.impacts.items()]
     return ", ".join(moved) or "0"
 
 
@@ -228,16 +234,16 @@ def _what_to_do(audit: Audit) -> list[str]:
 
 def _sources(audit: Audit) -> list[str]:
     head = ("Source", "Objects", "Pages", "Read to the end", "Read at", "SHA-256")
-    lines = ["## Sources", "", *_table_head(*head)]
+    lines = ["## Sources", "", *table_head(*head)]
     for source in audit.sources:
         name = code_span(str(source["resource"]))
         if "read_at" in source:  # the books: one query, not a list of pages
             cells = (format_number(source["rows"]), "", "yes", escaped(str(source["read_at"])), "")
-            lines.append(_row(name, *cells))
+            lines.append(table_row(name, *cells))
             continue
         ended = source.get("complete") is True and source.get("has_more") is False
         lines.append(
-            _row(
+            table_row(
                 name,
                 _known(source.get("rows")),
                 _known(source.get("pages")),
@@ -271,44 +277,5 @@ def _how(audit: Audit) -> list[str]:
 # --- cells ---------------------------------------------------------------------------------------
 
 
-def code_span(text: str) -> str:
-    """Somebody's text as a Markdown code span that fits a table cell: one line, nothing active.
-
-    Control, format and bidirectional characters become a visible mark; backticks and bars, which
-    could end the span or the cell, become characters that look like them.
-    """
-    visible = "".join("\ufffd" if unicodedata.category(c)[0] == "C" else c for c in text)
-    one_line = " ".join(visible.split()).replace("`", "'").replace("|", "\u00a6")
-    if len(one_line) > _TEXT_LIMIT:
-        one_line = one_line[:_TEXT_LIMIT] + "…"
-    return f"`{one_line}`" if one_line else "(empty)"
-
-
-def escaped(text: str) -> str:
-    """Our own words with every character that Markdown could read as markup escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|!~@&])", r"\\\1", " ".join(text.split()))
-
-
-def _money(minor: int, currency: str) -> str:
-    return _currency_text(format_money(minor, currency), currency)
-
-
-def _signed(minor: int, currency: str) -> str:
-    return _currency_text(format_signed_money(minor, currency), currency)
-
-
-def _currency_text(text: str, currency: str) -> str:
-    """Money as a cell; a code outside ISO 4217 is somebody's text."""
-    return escaped(text) if currency in ISO_CURRENCIES else code_span(text)
-
-
 def _known(value: object) -> str:
     return format_number(value) if isinstance(value, int) else "unknown"
-
-
-def _table_head(*names: str) -> list[str]:
-    return [_row(*names), _row(*("---" for _ in names))]
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from growth_pipeline.billing.objects import STRIPE_OBJECTS
+from growth_pipeline.billing.objects import AUDITED_OBJECTS
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
@@ -90,7 +90,7 @@ class Sources:
 
     def certificates(self) -> list[dict[str, Any]]:
         """What was read for the month, and proof that it was read to the end; one per resource."""
-        return [_certificate(resource, self.month.get(resource)) for resource in STRIPE_OBJECTS]
+        return [_certificate(resource, self.month.get(resource)) for resource in AUDITED_OBJECTS]
 
     def _from_month_on(self, resource: str) -> list[Manifest]:
         if resource not in self.month:
@@ -113,7 +113,7 @@ def read_sources(lake: ManifestReader, scope: Scope, month: Month, as_of: dateti
     after that, no file can know.
     """
     sources = Sources(as_of=as_of)
-    for resource in STRIPE_OBJECTS:
+    for resource in AUDITED_OBJECTS:
         try:
             manifests = lake.manifests(f"stripe/{resource}")
         except GrowthError as error:
@@ -122,7 +122,7 @@ def read_sources(lake: ManifestReader, scope: Scope, month: Month, as_of: dateti
         _sort(sources, resource, manifests, scope, month)
     read_at = [_read_at(one) for one in sources.month.values()]
     sources.as_of = min([as_of, *read_at])
-    for resource in STRIPE_OBJECTS:
+    for resource in AUDITED_OBJECTS:
         _check(sources, resource, lake, month)
     sources.complete = frozenset(
         resource for resource in LATER_PARTS if _covers_all(sources, resource, month)

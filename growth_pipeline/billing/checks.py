@@ -1,31 +1,78 @@
 """Checks of extracts, inbox, mirror and payments: invariants of one table or file each."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
+from growth_pipeline.billing.resources import Clock
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.money import ISO_CURRENCIES
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from growth_pipeline.billing.store import BillingStore
+    from growth_pipeline.billing.backfill import Backfill
+    from growth_pipeline.billing.relist import CaughtUp, Relisted
+    from growth_pipeline.billing.schema_drift import Fall, StatusCount
+    from growth_pipeline.billing.store import BillingStore, UnknownVersion
+    from growth_pipeline.billing.sweep import Swept
     from growth_pipeline.storage.lake import Lake, Manifest
 else:  # Dagster resolves annotations at import; the real class brings psycopg
     BillingStore = object
 
 _INBOX = dg.AssetKey(["billing", "inbox"])
 _MIRROR = dg.AssetKey(["billing", "mirror"])
+_MIRROR_BACKFILL = dg.AssetKey(["billing", "mirror_backfill"])
+_EVENT_SWEEP = dg.AssetKey(["billing", "event_sweep"])
+_DRIFT = dg.AssetKey(["billing", "drift"])
 _PAYMENTS = dg.AssetKey(["billing", "payments"])
 _EXAMPLES = 10
+LONG_DOUBT = timedelta(hours=1)
 
 MIRROR_CHECKS = (
     dg.AssetCheckSpec(
         "no_events_wait",
         asset=_MIRROR,
         description="Every readable event of the inbox is in the mirror.",
+    ),
+    dg.AssetCheckSpec(
+        "doubts_are_settled",
+        asset=_MIRROR,
+        description="No object waits longer than an hour for Stripe to say what it is.",
+    ),
+)
+BACKFILL_CHECKS = (
+    dg.AssetCheckSpec(
+        "every_object_was_taken",
+        asset=_MIRROR_BACKFILL,
+        description="The mirror could use every object that was read.",
+    ),
+)
+SWEEP_CHECKS = (
+    dg.AssetCheckSpec(
+        "events_reach_back",
+        asset=_EVENT_SWEEP,
+        description="Stripe still listed every event since the last sweep; it keeps them for 30 "
+        "days.",
+    ),
+    dg.AssetCheckSpec(
+        "webhooks_bring_the_events",
+        asset=_EVENT_SWEEP,
+        description="The sweep found no event that a webhook should have brought long before.",
+    ),
+)
+DRIFT_CHECKS = (
+    dg.AssetCheckSpec(
+        "mirror_says_what_stripe_says",
+        asset=_DRIFT,
+        description="No object that was listed again differed from the mirror.",
+    ),
+    dg.AssetCheckSpec(
+        "drift_is_repaired",
+        asset=_DRIFT,
+        description="After the repair, every object that had differed says what Stripe says.",
     ),
 )
 PAYMENT_CHECKS = (
@@ -54,14 +101,17 @@ def extract_checks(key: dg.AssetKey) -> tuple[dg.AssetCheckSpec, ...]:
     )
 
 
-def check_extracts(manifests: Sequence["Manifest"], lake: "Lake") -> dg.AssetCheckResult:
+def check_extracts(
+    manifests: Sequence["Manifest"], lake: "Lake", key: dg.AssetKey | None = None
+) -> dg.AssetCheckResult:
     """Whether the files just written are what their certificates say; reads them once more."""
     problems = [problem for one in manifests for problem in _problems_of(one, lake)]
-    return _result("files_are_complete", "files are not what they should be", problems)
+    result = _result("files_are_complete", "files are not what they should be", problems)
+    return result._replace(asset_key=key)
 
 
 def _problems_of(manifest: "Manifest", lake: "Lake") -> list[str]:
-    month, stated = manifest.partition["month"], manifest.certificate
+    month, stated = manifest.partition.get("month", "the file"), manifest.certificate
     problems = []
     if stated.get("complete") is not True or stated.get("has_more") is not False:
         problems.append(f"{month}: the list was not read to its end")
@@ -72,6 +122,18 @@ def _problems_of(manifest: "Manifest", lake: "Lake") -> list[str]:
     except GrowthError as error:
         problems.append(f"{month}: {error.message}")
     return problems
+
+
+def check_backfill(report: "Backfill") -> dg.AssetCheckResult:
+    """Whether the mirror could use every object that a backfill brought."""
+    count = report.total.refused
+    examples = [f"{name} {id_}: {reason}" for name, id_, reason in report.refused[:_EXAMPLES]]
+    return dg.AssetCheckResult(
+        check_name="every_object_was_taken",
+        passed=count == 0,
+        description=f"{count} objects could not be used" if count else None,
+        metadata={"offenders": count, "examples": examples},
+    )
 
 
 @dg.asset_check(
@@ -101,6 +163,104 @@ def check_quarantine(counts: Mapping[str, int]) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=_MIRROR,
+    additional_deps=[_EVENT_SWEEP],
+    description="Every event is in an API version that an adapter knows; events of other versions "
+    "wait in quarantine and change nothing.",
+)
+def api_versions_are_known(
+    billing_store: dg.ResourceParam[BillingStore],
+) -> dg.AssetCheckResult:
+    """Passes when no quarantined event has an unknown API version."""
+    return check_versions(billing_store.unknown_versions())
+
+
+def check_versions(unknown: Sequence["UnknownVersion"]) -> dg.AssetCheckResult:
+    """Passes when there is no unknown API version. An ERROR: the mirror stands still for them."""
+    events = sum(one.events for one in unknown)
+    names = ", ".join(one.api_version or "none" for one in unknown)
+    return dg.AssetCheckResult(
+        check_name="api_versions_are_known",
+        passed=not unknown,
+        description=f"{count_of(events, 'event')} in unknown API versions: {names}"
+        if unknown
+        else None,
+        metadata={
+            "events": events,
+            "versions": [one.api_version or "none" for one in unknown],
+            "examples": [one.example for one in unknown][:_EXAMPLES],
+            "remedy": "pin the webhook endpoint to GROWTH_STRIPE__API_VERSION (`growth doctor` "
+            "names the endpoint); update growth_pipeline for a newer version, then "
+            "`growth webhooks replay`",
+        },
+    )
+
+
+@dg.asset_check(
+    asset=_MIRROR,
+    additional_deps=[_EVENT_SWEEP],
+    description="No field of the mirror that is usually filled is suddenly empty: Stripe moves "
+    "fields between API versions.",
+)
+def key_fields_stay_filled(
+    billing_store: dg.ResourceParam[BillingStore],
+    clock: dg.ResourceParam[Clock],
+) -> dg.AssetCheckResult:
+    """Passes when no watched field is much emptier in the newest objects than before."""
+    from growth_pipeline.billing.schema_drift import find_falls
+
+    return check_fill(find_falls(billing_store.fill_rates(clock())))
+
+
+def check_fill(falls: Sequence["Fall"]) -> dg.AssetCheckResult:
+    """Passes when no fill rate fell."""
+    return dg.AssetCheckResult(
+        check_name="key_fields_stay_filled",
+        passed=not falls,
+        # It may be the business that changed; a person has to look at a raw payload.
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(str(fall) for fall in falls[:_EXAMPLES]) or None,
+        metadata={
+            "fields": sorted({f"{fall.resource}.{fall.field}" for fall in falls}),
+            "remedy": "look at the payload of a new object: if Stripe moved the field, extend the "
+            "adapter of its API version and rebuild the mirror",
+        },
+    )
+
+
+@dg.asset_check(
+    asset=_MIRROR,
+    additional_deps=[_EVENT_SWEEP],
+    description="Every status of the mirror is one we know; an object in another one counts as not "
+    "final and not settled.",
+)
+def statuses_are_known(
+    billing_store: dg.ResourceParam[BillingStore],
+    clock: dg.ResourceParam[Clock],
+) -> dg.AssetCheckResult:
+    """Passes when no object that changed in the last weeks is in an unknown status."""
+    from growth_pipeline.billing.schema_drift import WATCHED, unknown_statuses
+
+    return check_statuses(unknown_statuses(billing_store.recent_statuses(clock() - WATCHED)))
+
+
+def check_statuses(unknown: Sequence["StatusCount"]) -> dg.AssetCheckResult:
+    """Passes when there is no unknown status."""
+    names = [f"{one.object} {one.status} ({one.example})" for one in unknown]
+    return dg.AssetCheckResult(
+        check_name="statuses_are_known",
+        passed=not unknown,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"unknown statuses: {', '.join(names[:_EXAMPLES])}" if unknown else None,
+        metadata={
+            "objects": sum(one.objects for one in unknown),
+            "remedy": "read what Stripe says of the status; update growth_pipeline for its rank, "
+            "then `growth mirror rebuild`",
+        },
+    )
+
+
 def check_waiting(counts: Mapping[str, int]) -> dg.AssetCheckResult:
     """Passes when no event waits after the inbox was applied. `counts`: events by state."""
     waiting = counts.get("received", 0)
@@ -112,6 +272,96 @@ def check_waiting(counts: Mapping[str, int]) -> dg.AssetCheckResult:
         # An event may arrive between applying and counting: worth seeing, no reason to call anyone.
         metadata={"waiting": waiting, "severity": "LOW"},
     )
+
+
+def check_doubts(doubts: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Passes when no object has waited long for an answer. `doubts`: objects by the reason."""
+    waiting = sum(doubts.values())
+    return dg.AssetCheckResult(
+        check_name="doubts_are_settled",
+        passed=waiting == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{count_of(waiting, 'object')} waiting to be asked about" if waiting else None,
+        metadata={
+            "waiting": waiting,
+            **doubts,
+            "remedy": "billing.refetches.last_error says why Stripe was not asked; without a "
+            "Stripe key nobody can be",
+        },
+    )
+
+
+def check_sweeps(caught: Sequence["CaughtUp"]) -> list[dg.AssetCheckResult]:
+    """Results of the sweeps of all accounts, and of what was listed again after an outage."""
+    return [_check_reach(caught), _check_missed([one.swept for one in caught if one.swept.missed])]
+
+
+def _check_reach(caught: Sequence["CaughtUp"]) -> dg.AssetCheckResult:
+    spans = [
+        f"{one.lost.start:%Y-%m-%d %H:%M} to {one.lost.end:%Y-%m-%d %H:%M}"
+        for one in caught
+        if one.lost
+    ]
+    differed = sum(one.relisted.drifted for one in caught if one.relisted)
+    return dg.AssetCheckResult(
+        check_name="events_reach_back",
+        passed=not spans,
+        description=f"webhooks and sweep were off and events are lost ({', '.join(spans)}); "
+        f"listed again, {count_of(differed, 'object')} differed"
+        if spans
+        else None,
+        metadata={
+            "lost": spans,
+            "differed": differed,
+            "remedy": "read docs/runbook.md, 'Webhooks were off': the mirror is repaired, but what "
+            "an object went through meanwhile is not known",
+        },
+    )
+
+
+def _check_missed(swept: Sequence["Swept"]) -> dg.AssetCheckResult:
+    instants = [
+        instant
+        for one in swept
+        for instant in (one.first_missed_at, one.last_missed_at)
+        if instant is not None
+    ]
+    return dg.AssetCheckResult(
+        check_name="webhooks_bring_the_events",
+        passed=not swept,
+        severity=dg.AssetCheckSeverity.WARN,
+        # Without a number: an outage of a day is one alert and not one an hour.
+        description="the sweep brought events that no webhook had brought" if swept else None,
+        metadata={
+            "missed": sum(one.missed for one in swept),
+            "first": str(min(instants, default="")),
+            "last": str(max(instants, default="")),
+            "remedy": "see in Stripe's dashboard whether the webhook endpoint is enabled and what "
+            "it answers; the sweep goes on bringing the events meanwhile",
+        },
+    )
+
+
+def check_drift(relisted: Sequence["Relisted"]) -> list[dg.AssetCheckResult]:
+    """Results of a nightly re-list of all accounts."""
+    drifted = sum(one.drifted for one in relisted)
+    examples = [text for one in relisted for text in one.examples]
+    unrepaired = [text for one in relisted for text in one.unrepaired]
+    return [
+        dg.AssetCheckResult(
+            check_name="mirror_says_what_stripe_says",
+            passed=drifted == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{count_of(drifted, 'object')} differed" if drifted else None,
+            metadata={
+                "differed": drifted,
+                "examples": examples[:_EXAMPLES],
+                "remedy": "billing.drift has each of them; if events are missing for all of one "
+                "kind, the webhook endpoint does not ask for their types",
+            },
+        ),
+        _result("drift_is_repaired", "objects still differ", unrepaired),
+    ]
 
 
 def count_of(number: int, thing: str) -> str:

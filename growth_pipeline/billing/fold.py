@@ -1,4 +1,4 @@
-"""From states of one object, in any order, to its state now. Pure.
+"""From states of one object, told by events or fetched, in any order, to its state now. Pure.
 
 The result is a function of the set of states alone: arrival order cannot matter, because no rule
 asks for it. Contract: docs/stripe.md, "Order", "Statuses" and "Deletions and tombstones".
@@ -57,6 +57,10 @@ FINAL: Final[Mapping[str, frozenset[str]]] = {
 }
 # Rank is no proof for these: money came back after "succeeded", "paid" and "lost". Ask Stripe.
 _ASK_STRIPE: Final = frozenset({"charge", "refund", "dispute", "invoice", "payout"})
+# Stripe makes these anew with every answer; they say nothing about the object's state.
+VOLATILE: Final = frozenset(
+    {"client_secret", "hosted_invoice_url", "invoice_pdf", "next_action", "pdf", "receipt_url"}
+)
 # Ids people choose can be used again after a deletion.
 _CHOSEN_IDS: Final = frozenset({"coupon", "plan", "product"})
 # `customer.subscription.deleted` is missing here: it means canceled, the object stays readable.
@@ -79,7 +83,8 @@ class Snapshot:
 
     Units: `[state_from, state_at]` is when Stripe said so: one second for an event, the interval
     of the request for a fetch. `previous` is the event's `previous_attributes`. `is_tombstone` for
-    a state read back from the mirror, where the event's type is not kept.
+    a fetch that found the object gone (then `payload` may be empty), and for a state read back from
+    the mirror, where the event's type is not kept.
     """
 
     object: str
@@ -114,11 +119,28 @@ class State:
 
     `undecided`: two states of one instant could not be ordered without asking Stripe; the choice
     is still the same in every order. `deleted_at`: tombstone, None while the object lives.
+    Units: the snapshot's `[state_from, state_at]` covers all states of its instant: what ended
+    before it is older for certain, what begins after it is newer than all that is known.
     """
 
     snapshot: Snapshot
     undecided: bool = False
     deleted_at: datetime | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything but its end is known of the object."""
+        return bool(self.snapshot.payload)
+
+    def equals(self, other: State) -> bool:
+        """Whether the mirror would hold the same row for both."""
+        mine, theirs = self.snapshot, other.snapshot
+        return (
+            (self.undecided, self.deleted_at) == (other.undecided, other.deleted_at)
+            and (mine.state_from, mine.state_at) == (theirs.state_from, theirs.state_at)
+            and (mine.origin, mine.event_id) == (theirs.origin, theirs.event_id)
+            and (mine.api_version, mine.payload) == (theirs.api_version, theirs.payload)
+        )
 
 
 class Change(StrEnum):
@@ -136,34 +158,44 @@ class Merge(NamedTuple):
 
 
 def merge(
-    current: State | None, incoming: Sequence[Snapshot], rivals: Sequence[Snapshot] = ()
+    current: State | None, incoming: Sequence[Snapshot], history: Sequence[Snapshot] = ()
 ) -> Merge:
-    """The state after more snapshots.
+    """The state after more snapshots: what `fold` says of all there ever were.
 
-    `current` stands for all snapshots merged before, as long as time orders them and `incoming`.
-    Where it does not (`is_contested`), `rivals` must hold those merged before, from the instant of
-    `current` on.
+    `current` stands for all snapshots merged before, unless `needs_history`: then `history` must
+    hold them, of an object that lives at least those from `current`'s instant on.
     """
     if current is None:
-        return Merge(Change.TAKEN, fold(incoming))
-    state = fold([*rivals, current.snapshot, *incoming])
-    if _is_same(state.snapshot, current.snapshot):
-        # Nothing newer arrived. Whether the newest was certain cannot be seen from older states.
-        contested = is_contested(current.snapshot, incoming)
-        known = replace(state, snapshot=current.snapshot) if contested else current
-        return Merge(Change.KEPT if known == current else Change.TAKEN, known)
+        return Merge(Change.TAKEN, fold([*history, *incoming]))
+    if not needs_history(current, incoming):
+        state = fold([current.snapshot, *incoming])
+        if _is_same(state.snapshot, current.snapshot):
+            return Merge(Change.KEPT, current)  # nothing newer arrived
+        return Merge(Change.TAKEN, state)
+    # A fetched `current` is in the history too, with the instant that was its own.
+    told = [current.snapshot] if current.snapshot.event_id and not current.deleted_at else []
+    state = fold([*history, *told, *incoming])
+    if state.equals(current):
+        return Merge(Change.KEPT, current)
     return Merge(Change.TAKEN, state)
 
 
-def is_contested(current: Snapshot, incoming: Iterable[Snapshot]) -> bool:
-    """Whether time alone cannot order an incoming state and the known one.
+def needs_history(current: State, incoming: Iterable[Snapshot]) -> bool:
+    """Whether the known state alone cannot tell what more snapshots make of the object.
 
-    Then the choice needs every state of that instant: an earlier one may be the missing link.
+    Inside one instant every state of it counts: an earlier one may be the missing link. Of an
+    object that is gone all states count: the last incarnation may not be the one that ended.
     """
+    if current.deleted_at is not None:
+        return True
+    known = current.snapshot
     return any(
-        snapshot.event_id != current.event_id
-        and snapshot.state_from <= current.state_at
-        and current.state_from <= snapshot.state_at
+        snapshot.deletes
+        or (
+            (snapshot.event_id is None or snapshot.event_id != known.event_id)
+            and snapshot.state_from <= known.state_at
+            and known.state_from <= snapshot.state_at
+        )
         for snapshot in incoming
     )
 
@@ -179,18 +211,43 @@ def fold(snapshots: Iterable[Snapshot]) -> State:
     graves = [snapshot for snapshot in distinct if snapshot.deletes]
     alive = [snapshot for snapshot in distinct if not snapshot.deletes]
     if graves:
-        grave = max(graves, key=_recency)
-        alive = [snapshot for snapshot in alive if _is_born_after(snapshot, grave.state_at)]
-        if not alive:
-            return State(grave, deleted_at=grave.state_at)
-    final = [snapshot for snapshot in alive if is_final(snapshot)]
-    return _newest(final or alive)
+        last = max(grave.state_at for grave in graves)
+        reborn = [snapshot for snapshot in alive if _is_born_after(snapshot, last)]
+        if not reborn:
+            return _buried(graves, alive)
+        alive = reborn
+    return _newest([snapshot for snapshot in alive if is_final(snapshot)] or alive)
+
+
+def in_order(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """States of one object that lives, oldest first: by time, and inside an instant as `fold` does.
+
+    Shapes: a set of states has one order, however it is given; each event once.
+    """
+    rest = sorted(_without_repeats(snapshots), key=lambda told: (told.state_from, told.state_at))
+    newest_first = []
+    while rest:
+        begun = rest[-1].state_from
+        latest = [snapshot for snapshot in rest if snapshot.state_at >= begun]
+        last = latest[0] if len(latest) == 1 else _decided(latest).snapshot
+        newest_first.append(last)
+        rest = [snapshot for snapshot in rest if snapshot is not last]
+    return newest_first[::-1]
 
 
 def is_final(snapshot: Snapshot) -> bool:
     """Whether the object's status is one that nothing leaves."""
     status = snapshot.payload.get("status")
     return isinstance(status, str) and status in FINAL.get(snapshot.object, frozenset())
+
+
+def says_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two payloads are one state of an object, in two ways of telling it.
+
+    A field that is null and one that is absent say the same; so do an id and the whole object that
+    was expanded in its place, and a nested list and its first ten. `VOLATILE` fields say nothing.
+    """
+    return one == other or _says_the_same(_content(one), _content(other))
 
 
 def undo(payload: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,12 +292,44 @@ class _Node:
         return all(_ends_with(shown, suffix) for shown in self.shown_by)
 
 
+def _buried(graves: Sequence[Snapshot], alive: Sequence[Snapshot]) -> State:
+    """The tombstone: gone since the first word of it, with the fullest state that is known.
+
+    A fetch that finds nothing brings no content, so the last one alive stays readable.
+    """
+    births = [
+        born
+        for snapshot in (*graves, *alive)
+        if snapshot.object in _CHOSEN_IDS and (born := snapshot.created_at) is not None
+    ]
+    born_at = max(births, default=None)
+    own = [grave for grave in graves if born_at is None or grave.state_at >= born_at] or graves
+    first = min(own, key=_recency)
+    told = [grave for grave in own if "created" in grave.payload]
+    if told:
+        content = min(told, key=_recency)
+    elif alive:
+        content = _newest([snapshot for snapshot in alive if is_final(snapshot)] or alive).snapshot
+    else:
+        content = first
+    return State(content, deleted_at=first.state_at)
+
+
 def _newest(snapshots: Sequence[Snapshot]) -> State:
     """The latest state; where time cannot tell, by chain, by birth and end, by rank, by name."""
     begun = max(snapshot.state_from for snapshot in snapshots)
     latest = [snapshot for snapshot in snapshots if snapshot.state_at >= begun]
     if len(latest) == 1:
         return State(latest[0])
+    ended = max(snapshot.state_at for snapshot in latest)
+    state = _decided(latest)
+    return replace(state, snapshot=replace(state.snapshot, state_from=begun, state_at=ended))
+
+
+def _decided(latest: Sequence[Snapshot]) -> State:
+    """The last of several states that time cannot order."""
+    if any(snapshot.origin == "fetch" for snapshot in latest):
+        latest = sorted(latest, key=_by_name)  # one content may resemble two that differ
     nodes = _distinct_states(latest)
     if len(nodes) == 1:
         return State(nodes[0].best)
@@ -256,7 +345,7 @@ def _newest(snapshots: Sequence[Snapshot]) -> State:
 def _distinct_states(snapshots: Iterable[Snapshot]) -> list[_Node]:
     nodes: list[_Node] = []
     for snapshot in snapshots:
-        content = _bare(snapshot.payload)
+        content = _content(snapshot.payload)
         node = _find(nodes, content)
         if node is None:
             nodes.append(_Node(content, [snapshot]))
@@ -283,10 +372,10 @@ def _chain_ends(nodes: list[_Node], snapshots: Iterable[Snapshot]) -> list[_Node
     """
     beginnings: list[_Node] = []
     for snapshot in snapshots:
-        after = _find(nodes, _bare(snapshot.payload))
+        after = _find(nodes, _content(snapshot.payload))
         if snapshot.previous is None or after is None:
             continue
-        content = _bare(undo(snapshot.payload, snapshot.previous))
+        content = _content(undo(snapshot.payload, snapshot.previous))
         before = _find(nodes, content) or _find(beginnings, content)
         if before is None:
             before = _Node(content, [])
@@ -382,7 +471,55 @@ def _without_repeats(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
 
 
 def _find(nodes: Iterable[_Node], content: Mapping[str, Any]) -> _Node | None:
-    return next((node for node in nodes if node.content == content), None)
+    return next((node for node in nodes if _says_the_same(node.content, content)), None)
+
+
+def _says_the_same(one: Any, other: Any) -> bool:
+    """Whether two bare contents are one state of the object, told in two ways.
+
+    A fetch gives whole objects where an event gives their ids, and more of a nested list than the
+    ten of an event.
+    """
+    if one == other:
+        return True
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        if _is_list(one) and _is_list(other) and one.get("has_more") != other.get("has_more"):
+            return _is_beginning(one, other) or _is_beginning(other, one)
+        return one.keys() == other.keys() and all(
+            _says_the_same(value, other[key]) for key, value in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_says_the_same, one, other))
+    return _names(one, other) or _names(other, one)
+
+
+def _is_list(value: Mapping[str, Any]) -> bool:
+    return value.get("object") == "list" and isinstance(value.get("data"), list)
+
+
+def _is_beginning(cut: Mapping[str, Any], whole: Mapping[str, Any]) -> bool:
+    """Whether a nested list that says it has more is the beginning of a whole one."""
+    shown, known = cut["data"], whole["data"]
+    return (
+        cut.get("has_more") is True
+        and len(shown) < len(known)
+        and all(map(_says_the_same, shown, known[: len(shown)]))
+    )
+
+
+def _names(reference: object, whole: object) -> bool:
+    """Whether an id stands for an object that the other state gives whole."""
+    return (
+        isinstance(reference, str)
+        and isinstance(whole, Mapping)
+        and whole.get("id") == reference
+        and "object" in whole
+    )
+
+
+def _content(payload: Mapping[str, Any]) -> Any:
+    """What a payload says of its object."""
+    return _bare({name: value for name, value in payload.items() if name not in VOLATILE})
 
 
 def _bare(value: Any) -> Any:

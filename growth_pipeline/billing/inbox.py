@@ -16,12 +16,16 @@ from typing import Any, Final, NamedTuple, TypeGuard
 
 import orjson
 
+from growth_pipeline.billing.objects import BY_OBJECT
+
 _TEXT_LIMIT: Final = 255  # characters of an id or type; longer ones do not fit an index
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 _INT64_MAX: Final = 2**63 - 1
 
 # A number so long that a JSON reader may turn it into a float without saying so.
 _LONG_NUMBER: Final = re.compile(rb"[:\[,]\s*-?\d{17,}")
+_LONG_RUN: Final = b"0" * 17
+_DIGITS_ALIKE: Final = bytes(ord("0") if byte in b"0123456789" else 1 for byte in range(256))
 
 
 class Unreadable(ValueError):
@@ -32,8 +36,16 @@ class Handling(StrEnum):
     """What becomes of a stored event. A quarantined one keeps its reason until it is replayed."""
 
     APPLY = "apply"
+    FETCH = "fetch"
     IGNORE = "ignore"
     QUARANTINE = "quarantine"
+
+
+class Related(NamedTuple):
+    """The object a thin event speaks of without carrying it."""
+
+    object: str
+    id: str
 
 
 class Decision(NamedTuple):
@@ -48,7 +60,8 @@ class Envelope:
     """What is read of an event before it is stored, and the object it carries.
 
     Shapes: `account_id` is None for events of the own account. `created_at` is None when the body
-    does not say it. `problem` is set when the event cannot be applied whatever its type.
+    does not say it. A thin event has no `payload` but names its object in `related`. `problem` is
+    set when the event cannot be applied whatever its type.
     """
 
     event_id: str
@@ -60,6 +73,8 @@ class Envelope:
     payload: dict[str, Any] | None = None
     previous: dict[str, Any] | None = None
     problem: str | None = None
+    is_thin: bool = False
+    related: Related | None = None
 
 
 class ReceivedEvent(NamedTuple):
@@ -233,10 +248,25 @@ def received_event(
     )
 
 
-def decide(envelope: Envelope) -> Decision:
-    """What becomes of an event, judged by its type and body alone; its version is judged later."""
+def decide(envelope: Envelope, *, bound_livemode: bool | None = None) -> Decision:
+    """What becomes of an event, judged by its type and body alone; its version is judged later.
+
+    `bound_livemode` is the mode that the database is for, None while no key was used there. A live
+    endpoint of a platform receives test events of connected accounts too: they stay in the inbox.
+    """
     if envelope.problem is not None:
         return Decision(Handling.QUARANTINE, envelope.problem)
+    if bound_livemode is (not envelope.livemode):
+        held, brought = ("live", "test") if bound_livemode else ("test", "live")
+        return Decision(
+            Handling.IGNORE, f"other_mode: the database holds {held} rows, this is {brought} mode"
+        )
+    return _decide_by_type(envelope)
+
+
+def _decide_by_type(envelope: Envelope) -> Decision:
+    if envelope.is_thin:
+        return _decide_thin(envelope)
     expected = APPLIED_TYPES.get(envelope.type)
     if expected is None:
         return _decide_other(envelope.type)
@@ -250,10 +280,35 @@ def decide(envelope: Envelope) -> Decision:
     return Decision(Handling.APPLY)
 
 
-def _decide_other(event_type: str) -> Decision:
+def _decide_thin(envelope: Envelope) -> Decision:
+    """A thin event says that an object changed; what it is now, only Stripe can tell."""
+    family, _, name = envelope.type.partition(".")
+    if family != "v1" or _is_ignored(name):
+        return Decision(
+            Handling.IGNORE, f"not_needed: nothing we keep changes with {envelope.type}"
+        )
+    if envelope.related is None:
+        return Decision(Handling.QUARANTINE, "no_related_object: the thin event names no object")
+    if envelope.related.object not in BY_OBJECT:
+        return Decision(
+            Handling.QUARANTINE,
+            f"unknown_type: {envelope.related.object} is not a kind of object this version knows",
+        )
+    return Decision(Handling.FETCH)
+
+
+def _not_needed(event_type: str) -> Decision:
+    return Decision(Handling.IGNORE, f"not_needed: nothing we keep changes with {event_type}")
+
+
+def _is_ignored(event_type: str) -> bool:
     family = event_type.partition(".")[0]
-    if family in _IGNORED_FAMILIES or event_type.startswith(_IGNORED_PREFIXES):
-        return Decision(Handling.IGNORE, f"not_needed: nothing we keep changes with {event_type}")
+    return family in _IGNORED_FAMILIES or event_type.startswith(_IGNORED_PREFIXES)
+
+
+def _decide_other(event_type: str) -> Decision:
+    if _is_ignored(event_type):
+        return _not_needed(event_type)
     return Decision(
         Handling.QUARANTINE, f"unknown_type: {event_type} is not a type this version knows"
     )
@@ -263,11 +318,15 @@ def _envelope_of(value: dict[str, Any], body: bytes, problem: str | None) -> Env
     event_id, event_type = value.get("id"), value.get("type")
     if not _is_name(event_id) or not _is_name(event_type):
         return _nameless(body, problem or "not_an_event: it has no usable id or type")
+    kind, livemode = value.get("object"), value.get("livemode")
+    if isinstance(kind, str) and kind.startswith("v2."):
+        return _thin_envelope(value, event_id, event_type, problem)
     account, version = value.get("account"), value.get("api_version")
     created_at = _instant(value.get("created"))
-    livemode = value.get("livemode")
     data = value.get("data")
     content = data if isinstance(data, dict) else {}
+    if kind != "event":
+        problem = problem or "not_an_event: `object` is not event"
     return Envelope(
         event_id=event_id,
         type=event_type,
@@ -277,22 +336,39 @@ def _envelope_of(value: dict[str, Any], body: bytes, problem: str | None) -> Env
         api_version=version if _is_name(version) else None,
         payload=_mapping(content.get("object")),
         previous=_mapping(content.get("previous_attributes")),
-        problem=problem or _problem_of(value, account, created_at, livemode),
+        problem=problem or _problem_of(account, created_at, livemode),
     )
 
 
-def _problem_of(
-    value: Mapping[str, Any], account: object, created_at: datetime | None, livemode: object
-) -> str | None:
-    kind = value.get("object")
-    if isinstance(kind, str) and kind.startswith("v2."):
-        return "thin_event: it names an object without carrying it"
-    if kind != "event":
-        return "not_an_event: `object` is not event"
+def _thin_envelope(
+    value: Mapping[str, Any], event_id: str, event_type: str, problem: str | None
+) -> Envelope:
+    """A thin event: of no API version, made at an instant in words, with the id of an object."""
+    related = value.get("related_object")
+    named = related if isinstance(related, dict) else {}
+    kind, id_ = named.get("type"), named.get("id")
+    context, livemode = value.get("context"), value.get("livemode")
+    created_at = _worded_instant(value.get("created"))
+    # Of an organisation the context is a path that ends with the account.
+    account = context.rpartition("/")[2] if isinstance(context, str) else None
+    return Envelope(
+        event_id=event_id,
+        type=event_type,
+        account_id=account if _is_name(account) and account.startswith("acct_") else None,
+        livemode=livemode is True,
+        created_at=created_at,
+        api_version=None,
+        problem=problem or _problem_of(account or None, created_at, livemode),
+        is_thin=True,
+        related=Related(kind, id_) if _is_name(kind) and _is_name(id_) else None,
+    )
+
+
+def _problem_of(account: object, created_at: datetime | None, livemode: object) -> str | None:
     if not isinstance(livemode, bool):
         return "no_livemode: the event does not say its mode"
     if created_at is None:
-        return "bad_created: `created` is not a Unix time"
+        return "bad_created: `created` is no instant"
     if account is not None and not _is_name(account):
         return "bad_account: `account` is not an id"
     return None
@@ -334,18 +410,34 @@ def _instant(value: object) -> datetime | None:
     return datetime.fromtimestamp(value, UTC)
 
 
+def _worded_instant(value: object) -> datetime | None:
+    """An instant as RFC 3339 writes it: `2030-01-01T12:00:00.000Z`."""
+    if not isinstance(value, str) or not value.isascii():
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+        return instant.astimezone(UTC) if instant.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _read_json(body: bytes) -> tuple[Any, str | None]:
     """The body's value, and what Postgres' jsonb or 64-bit money could not hold of it.
 
     The fast reader refuses lone surrogates and turns huge integers into floats, so whatever looks
     like one of these, or is refused, is read again slowly and exactly.
     """
-    if b"\\u0000" not in body and _LONG_NUMBER.search(body) is None:
+    if b"\\u0000" not in body and not _has_long_number(body):
         try:
             return orjson.loads(body), None
         except orjson.JSONDecodeError:
             pass
     return _read_json_slowly(body)
+
+
+def _has_long_number(body: bytes) -> bool:
+    """Whether a number has 17 digits or more. Most bodies have no such run at all: look for one."""
+    return _LONG_RUN in body.translate(_DIGITS_ALIKE) and _LONG_NUMBER.search(body) is not None
 
 
 def _read_json_slowly(body: bytes) -> tuple[Any, str | None]:

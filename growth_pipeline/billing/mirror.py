@@ -6,42 +6,38 @@ The rules are in `inbox.py`, `fold.py` and `payments.py`, the statements in `sto
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
-from growth_pipeline.billing.fold import Change, Snapshot, State, is_contested, merge
+from growth_pipeline.billing.fold import Snapshot, State, says_the_same
 from growth_pipeline.billing.inbox import Envelope, Handling, Unreadable, decide, parse_envelope
-from growth_pipeline.billing.payments import (
-    Payment,
-    book_payment,
-    charges_of,
-    check_shape,
-    intent_of,
+from growth_pipeline.billing.ledger import (
+    ODD,
+    Written,
+    book,
+    fold_into_mirror,
+    reason_of,
+    settled_at,
+    snapshot_of_event,
 )
+from growth_pipeline.billing.payments import check_shape
 from growth_pipeline.billing.store import (
     BillingStore,
-    ChargePart,
     EventFate,
     MirrorTurn,
-    ObjectKey,
-    RowsRefusedError,
+    Question,
     WaitingEvent,
 )
+from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline.stripe_api.versions import adapter_for
 
 _log: Final = structlog.get_logger(__name__)
-
-# What a single odd event can raise. It is set aside with its reason; its neighbours go on.
-_ODD_EVENT: Final = (
-    *(RowsRefusedError, UnknownValueError),
-    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
-)
 
 
 class Applied(NamedTuple):
@@ -62,6 +58,14 @@ class _Reading(NamedTuple):
     fate: EventFate
     key: ObjectKey | None = None
     snapshot: Snapshot | None = None
+    question: Question | None = None
+
+    def with_effect(self, written: Written) -> _Reading:
+        """The same with what the event did to its object's row."""
+        if self.key is None or self.snapshot is None:
+            return self
+        effect = _effect(self.snapshot, written.before.get(self.key), written.after.get(self.key))
+        return self._replace(fate=self.fate._replace(effect=effect))
 
 
 def apply_waiting(
@@ -104,7 +108,7 @@ def rebuild_payments(store: BillingStore, scope: Scope, month: Month, now: datet
             charges = turn.charges_created(
                 scope, month.start, month.end, after=after, limit=_REBUILD_BATCH
             )
-            turn.upsert_payments(_book(turn.load_charge_parts(charges)), now=now)
+            turn.upsert_payments(book(turn.load_charge_parts(charges)), now=now)
         if not charges:
             return count
         count, after = count + len(charges), charges[-1].id
@@ -121,7 +125,7 @@ def _apply_next(
         with store.mirror_turn() as turn:
             events = turn.claim(batch, position)
             return events, _apply(turn, events, now=now)
-    except _ODD_EVENT as error:
+    except ODD as error:
         return events, _apply_apart(store, events, error, now=now)
 
 
@@ -135,7 +139,7 @@ def _apply_apart(
     if not events:
         raise error
     if len(events) == 1:
-        fate = EventFate(events[0].key, "quarantined", _reason_of(error))
+        fate = EventFate(events[0].key, "quarantined", reason_of(error))
         with store.mirror_turn() as turn:
             return _settle(turn, [fate], now=now)
     middle = len(events) // 2
@@ -144,7 +148,7 @@ def _apply_apart(
         try:
             with store.mirror_turn() as turn:
                 total = total.plus(_apply(turn, half, now=now))
-        except _ODD_EVENT as inner:
+        except ODD as inner:
             total = total.plus(_apply_apart(store, half, inner, now=now))
     return total
 
@@ -153,13 +157,35 @@ def _apply(turn: MirrorTurn, events: Sequence[WaitingEvent], *, now: datetime) -
     """Apply a batch inside the caller's transaction."""
     if not events:
         return Applied()
-    readings = [_read(event) for event in events]
-    changed = _fold_into_mirror(turn, readings)
-    if changed:
-        turn.save_states(changed, now=now)
-        charges = _charges_touched(turn, changed)
-        turn.upsert_payments(_book(turn.load_charge_parts(charges)), now=now)
+    readings = [_read(event, turn.bound_livemode) for event in events]
+    incoming: dict[ObjectKey, list[Snapshot]] = defaultdict(list)
+    for reading in readings:
+        if reading.key is not None and reading.snapshot is not None:
+            incoming[reading.key].append(reading.snapshot)
+    turn.queue_refetches([reading.question for reading in readings if reading.question], now=now)
+    if incoming:
+        written = fold_into_mirror(turn, incoming, now=now)
+        readings = [reading.with_effect(written) for reading in readings]
+        _record_payments(turn, readings, written, now=now)
     return _settle(turn, [reading.fate for reading in readings], now=now)
+
+
+def _record_payments(
+    turn: MirrorTurn, readings: Sequence[_Reading], written: Written, *, now: datetime
+) -> None:
+    """Tell of each booked payment which events changed it."""
+    events = {
+        reading.key: reading.fate.key
+        for reading in readings
+        if reading.key is not None and reading.fate.effect in _CHANGING
+    }
+    effects = [
+        (events[key], charge, written.charges[charge])
+        for charge, objects in written.made_of.items()
+        for key in objects
+        if key in events
+    ]
+    turn.record_payments(effects, now=now)
 
 
 def _settle(turn: MirrorTurn, fates: Sequence[EventFate], *, now: datetime) -> Applied:
@@ -172,13 +198,15 @@ def _settle(turn: MirrorTurn, fates: Sequence[EventFate], *, now: datetime) -> A
     return Applied(*(states.count(state) for state in ("applied", "ignored", "quarantined")))
 
 
-def _read(event: WaitingEvent) -> _Reading:
+def _read(event: WaitingEvent, bound_livemode: bool | None) -> _Reading:
     """What one event says, or why it is not applied."""
     try:
         envelope = parse_envelope(event.body)
     except Unreadable as error:
         return _Reading(EventFate(event.key, "quarantined", f"unreadable: {error}"))
-    handling, reason = decide(envelope)
+    handling, reason = decide(envelope, bound_livemode=bound_livemode)
+    if handling is Handling.FETCH:
+        return _read_thin(event, envelope)
     if handling is not Handling.APPLY:
         state = "ignored" if handling is Handling.IGNORE else "quarantined"
         return _Reading(EventFate(event.key, state, reason))
@@ -187,103 +215,34 @@ def _read(event: WaitingEvent) -> _Reading:
     except UnknownValueError as error:
         return _Reading(EventFate(event.key, "quarantined", f"unknown_version: {error}"))
     try:
-        snapshot = _snapshot(envelope)
+        snapshot = snapshot_of_event(envelope)
         check_shape(snapshot.object, snapshot.payload, adapter=adapter)
-    except _ODD_EVENT as error:
-        return _Reading(EventFate(event.key, "quarantined", _reason_of(error)))
+    except ODD as error:
+        return _Reading(EventFate(event.key, "quarantined", reason_of(error)))
     key = ObjectKey(event.account_id, event.livemode, snapshot.object, snapshot.object_id)
     return _Reading(EventFate(event.key, "applied", None, key.object, key.id), key, snapshot)
 
 
-def _snapshot(envelope: Envelope) -> Snapshot:
-    """The state an applicable event brings."""
-    payload, at = envelope.payload, envelope.created_at
-    if payload is None or at is None:  # never for an event that `decide` lets pass
-        raise UnknownValueError(f"{envelope.event_id} carries no object")
-    return Snapshot(
-        object=payload["object"],
-        object_id=payload["id"],
-        payload=payload,
-        api_version=envelope.api_version or "",
-        state_from=at,
-        state_at=at,
-        origin="event",
-        event_id=envelope.event_id,
-        event_type=envelope.type,
-        previous=envelope.previous,
-    )
+def _read_thin(event: WaitingEvent, envelope: Envelope) -> _Reading:
+    """A thin event is done when its object is asked for; several ask once."""
+    if envelope.related is None:  # never for an event that `decide` lets pass
+        raise UnknownValueError(f"{envelope.event_id} names no object")
+    key = ObjectKey(event.account_id, event.livemode, *envelope.related)
+    fate = EventFate(event.key, "applied", None, key.object, key.id, "fetching")
+    question = Question(key, "thin_event", settled_at(event.created_at))
+    return _Reading(fate, question=question)
 
 
-def _fold_into_mirror(turn: MirrorTurn, readings: Iterable[_Reading]) -> dict[ObjectKey, State]:
-    """New states of the objects these events change; unchanged ones are left out."""
-    incoming: dict[ObjectKey, list[Snapshot]] = defaultdict(list)
-    for reading in readings:
-        if reading.key is not None and reading.snapshot is not None:
-            incoming[reading.key].append(reading.snapshot)
-    known = turn.load_states(incoming)
-    rivals = _load_rivals(turn, known, incoming)
-    merges = {
-        key: merge(known.get(key), snapshots, rivals.get(key, ()))
-        for key, snapshots in incoming.items()
-    }
-    return {key: done.state for key, done in merges.items() if done.decision is Change.TAKEN}
+_CHANGING: Final = frozenset({"inserted", "updated", "deleted"})
 
 
-def _load_rivals(
-    turn: MirrorTurn, known: dict[ObjectKey, State], incoming: dict[ObjectKey, list[Snapshot]]
-) -> dict[ObjectKey, list[Snapshot]]:
-    """Earlier events of the objects whose newest state shares its instant with an incoming one."""
-    since = {
-        key: state.snapshot.state_from
-        for key, state in known.items()
-        if is_contested(state.snapshot, incoming[key])
-    }
-    return {
-        key: [_snapshot(parse_envelope(body)) for body in bodies]
-        for key, bodies in turn.load_rivals(since).items()
-    }
-
-
-def _charges_touched(turn: MirrorTurn, changed: dict[ObjectKey, State]) -> set[ObjectKey]:
-    charges: set[ObjectKey] = set()
-    intents: set[tuple[str, bool, str]] = set()
-    for key, state in changed.items():
-        payload = state.snapshot.payload
-        charge = charges_of(key.object, payload)
-        intent = intent_of(key.object, payload)
-        if charge is not None:
-            charges.add(ObjectKey(key.account_id, key.livemode, "charge", charge))
-        if intent is not None:
-            intents.add((key.account_id, key.livemode, intent))
-    return charges | turn.charges_of_intents(sorted(intents))
-
-
-def _book(parts: Iterable[ChargePart]) -> list[tuple[ObjectKey, Payment]]:
-    """Payments of the charges among these parts; a refund waits until its charge is known."""
-    by_charge: dict[ObjectKey, dict[str, list[ChargePart]]] = {}
-    for part in parts:
-        by_charge.setdefault(part.charge, defaultdict(list))[part.object].append(part)
-    payments = []
-    for key, groups in by_charge.items():
-        for charge in groups["charge"]:
-            payload: dict[str, list[dict[str, Any]]] = {
-                name: [part.payload for part in group] for name, group in groups.items()
-            }
-            payment = book_payment(
-                charge.payload,
-                payload.get("refund", ()),
-                payload.get("dispute", ()),
-                adapter=adapter_for(charge.api_version),
-                invoice_payments=payload.get("invoice_payment", ()),
-            )
-            payments.append((key, payment))
-    return payments
-
-
-def _reason_of(error: Exception) -> str:
-    """`code: sentence` for the inbox."""
-    if isinstance(error, UnknownValueError):
-        return f"unknown_value: {error.message}"
-    if isinstance(error, RowsRefusedError):
-        return f"refused_by_database: {error.message}"
-    return f"unexpected: {type(error).__name__}: {error}"
+def _effect(snapshot: Snapshot, before: State | None, after: State | None) -> str:
+    """What an event did to its object's row; `billing.inbox.effect` keeps it."""
+    if after is not None and after.snapshot.event_id == snapshot.event_id:
+        if snapshot.deletes:
+            return "deleted"
+        return "inserted" if before is None else "updated"
+    state = after or before
+    if state is not None and says_the_same(state.snapshot.payload, snapshot.payload):
+        return "repeated"
+    return "superseded"

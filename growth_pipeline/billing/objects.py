@@ -74,8 +74,12 @@ KINDS: Final = (
 BY_OBJECT: Final[Mapping[str, Kind]] = {kind.object: kind for kind in KINDS}
 BY_RESOURCE: Final[Mapping[str, Kind]] = {kind.resource: kind for kind in KINDS}
 
-# Kinds whose months are extracted, in the order of their assets.
-STRIPE_OBJECTS: Final = (
+# Kinds whose months are extracted, in the order of their assets, and those extracted whole.
+STRIPE_OBJECTS: Final = tuple(k.resource for k in KINDS if k.listing is Listing.BY_CREATION)
+WHOLE_OBJECTS: Final = tuple(k.resource for k in KINDS if k.listing is Listing.WHOLE)
+
+# Kinds that an audit compares with the books.
+AUDITED_OBJECTS: Final = (
     "payment_intents",
     "charges",
     "invoices",
@@ -84,4 +88,12 @@ STRIPE_OBJECTS: Final = (
     "refunds",
     "disputes",
     "balance_transactions",
+)
+
+# Kinds that a backfill brings into the mirror, in the order of applying. Charges come last: when
+# their payments are booked, refunds, disputes and fees are known already. Events are no state of
+# an object: what webhooks missed of them, the sweep puts into the inbox.
+BACKFILLED: Final = (
+    *(name for name in (*STRIPE_OBJECTS, *WHOLE_OBJECTS) if name not in {"charges", "events"}),
+    "charges",
 )

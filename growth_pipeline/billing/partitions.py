@@ -72,6 +72,35 @@ def asset(
         return made
 
 
+def multi_asset(
+    slice_name: str,
+    name: str,
+    *,
+    specs: Sequence[dg.AssetSpec],
+    monthly: bool = False,
+    ranged: bool = False,
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    **arguments: Any,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`@dg.multi_asset` of assets that one step makes, any of them alone if asked for.
+
+    `name` is the step's, which progress and logs show as `slice/name`.
+    """
+    if monthly:
+        arguments["partitions_def"] = monthly_partitions()
+    with _young_features():
+        if ranged:
+            arguments["backfill_policy"] = dg.BackfillPolicy.single_run()
+        made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.multi_asset(
+            name=f"{slice_name}__{name}",
+            specs=list(specs),
+            check_specs=list(checks),
+            can_subset=True,
+            **arguments,
+        )
+        return made
+
+
 def monthly_check(
     asset_key: Sequence[str], name: str, description: str, **arguments: Any
 ) -> dg.AssetCheckSpec:

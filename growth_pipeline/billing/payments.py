@@ -17,6 +17,8 @@ from growth_pipeline.stripe_api.versions import Object, VersionAdapter
 _INT64_MAX: Final = 2**63 - 1
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 
+# Balance transactions of a charge itself: cards and the like, and other methods of payment.
+_COLLECTIONS: Final = frozenset({"charge", "payment"})
 # Refunds that take money from the payment. `failed`, `canceled` and `requires_action` do not.
 _COUNTED_REFUNDS: Final = frozenset({"succeeded", "pending"})
 
@@ -154,6 +156,8 @@ def charges_of(object_name: str, payload: Mapping[str, Any]) -> str | None:
         return id_of(payload.get("charge"))
     if object_name == "invoice_payment":
         return id_of(_payment_of(payload).get("charge"))
+    if object_name == "balance_transaction" and payload.get("type") in _COLLECTIONS:
+        return id_of(payload.get("source"))
     return None
 
 

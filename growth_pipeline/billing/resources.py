@@ -5,9 +5,10 @@ Secrets are read here and never enter Dagster's config. Nothing heavy is importe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -18,6 +19,7 @@ from growth_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from growth_pipeline.billing.store import BillingStore
+    from growth_pipeline.billing.sweep_store import SweepStore
     from growth_pipeline.storage.engine import Engine
     from growth_pipeline.storage.lake import Lake
     from growth_pipeline.storage.postgres import Database
@@ -26,7 +28,7 @@ else:
     StripeReader = object  # Dagster resolves annotations at import; the real class brings httpx
 
 Clock = Callable[[], datetime]
-OpenReader = Callable[[], StripeReader]
+OpenReader = Callable[..., StripeReader]  # of the key's own account, or of the one it is given
 
 VIA_TAG = "growth/via"
 
@@ -83,15 +85,36 @@ def engine(_context: dg.InitResourceContext) -> Engine:
     )
 
 
-@dg.resource(description="Opens a reader of Stripe with the key of the settings.")
-def stripe(_context: dg.InitResourceContext) -> OpenReader:
-    """A reader serves one thread, so assets open one for each; they share one request budget."""
+@dg.resource(
+    description="Opens a reader of Stripe with the key of the settings.",
+    required_resource_keys={"database"},
+)
+def stripe(context: dg.InitResourceContext) -> OpenReader:
+    """A reader serves one thread, so assets open one for each; they share one request budget.
+
+    Raises: ConfigurationError when the database holds rows of the other mode than the key's.
+    """
+    bind_mode(context.resources.database)
     return open_reader
 
 
-def open_reader() -> StripeReader:
+def bind_mode(database: Database) -> None:
+    """See that the database is for the mode of the settings' key, before anything is written.
+
+    Without a key nothing is said. Raises: ConfigurationError for a key of the other mode.
+    """
+    from growth_pipeline.billing.store import BillingStore
+
+    stripe = load_settings().stripe
+    if stripe.api_key is not None:
+        scope = Scope(stripe.account_id, stripe.livemode)
+        BillingStore(database).bind_mode(scope, now=datetime.now(UTC))
+
+
+def open_reader(account_id: str | None = None) -> StripeReader:
     """A reader with the settings' key; close it, or use it as a context manager.
 
+    `account_id` is one of the settings' accounts: the key's own (None), or a connected one.
     Raises: ConfigurationError when the key is missing or wrong in shape.
     """
     from growth_pipeline.stripe_api.client import (
@@ -99,7 +122,8 @@ def open_reader() -> StripeReader:
         StripeReader,
     )
 
-    stripe = load_settings().stripe
+    settings = load_settings()
+    stripe = settings.stripe
     access = StripeAccess(
         api_key=stripe.api_key.get_secret_value() if stripe.api_key else "",
         api_base=stripe.api_base,
@@ -110,8 +134,10 @@ def open_reader() -> StripeReader:
         endpoint_requests_per_second=stripe.endpoint_requests_per_second,
         timeout_seconds=stripe.timeout_seconds,
         retry_seconds=stripe.retry_seconds,
+        concurrent_requests=stripe.concurrent_requests,
+        budget_folder=settings.state_dir.resolve() / "limits",
     )
-    return StripeReader(access)
+    return StripeReader(access.of_account(account_id or stripe.account_id))
 
 
 @dg.resource(
@@ -124,11 +150,40 @@ def billing_store(context: dg.InitResourceContext) -> BillingStore:
     return BillingStore(context.resources.database)
 
 
+@dg.resource(
+    description="How far events were swept, what was lost, what differed.",
+    required_resource_keys={"database"},
+)
+def sweep_store(context: dg.InitResourceContext) -> SweepStore:
+    """Store on the run's database."""
+    from growth_pipeline.billing.sweep_store import SweepStore
+
+    return SweepStore(context.resources.database)
+
+
 @dg.resource(description="The Stripe account and mode that the settings name.")
 def scope(_context: dg.InitResourceContext) -> Scope:
     """First part of every key."""
+    return configured_scopes()[0]
+
+
+@dg.resource(description="The account of the key and the accounts connected to it, in one mode.")
+def scopes(_context: dg.InitResourceContext) -> Sequence[Scope]:
+    """The key's own account first."""
+    return configured_scopes()
+
+
+def configured_scopes() -> list[Scope]:
+    """Account and mode of the key, then those of the connected accounts it reads too."""
     stripe = load_settings().stripe
-    return Scope(stripe.account_id, stripe.livemode)
+    names = dict.fromkeys([stripe.account_id, *stripe.connected_accounts])
+    return [Scope(name, stripe.livemode) for name in names]
+
+
+@dg.resource(description="Where pages wait until their list was read to its end.")
+def checkpoints(_context: dg.InitResourceContext) -> Path:
+    """A folder under the state folder; an extract that was killed goes on from there."""
+    return load_settings().state_dir.resolve() / "extracts"
 
 
 @dg.resource(description="Now, in UTC.")

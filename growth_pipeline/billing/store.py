@@ -1,41 +1,55 @@
-"""Statements of the billing slice: inbox, mirrored objects, booked payments.
+"""Statements of the billing slice: inbox and booked payments. Mirrored objects: `tables.py`.
 
 No rule lives here; what an event means is decided in `inbox.py`, `fold.py` and `payments.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
 
-import orjson
 import psycopg
+import stamina
 
+from growth_pipeline.billing import tables
 from growth_pipeline.billing.fold import Snapshot, State
 from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.payments import Payment
-from growth_pipeline.core.errors import GrowthError, RemoteUnavailableError
+from growth_pipeline.billing.schema_drift import WATCHED, FillRate, StatusCount
+from growth_pipeline.billing.tables import ChargePart, ObjectKey, as_arrays
+from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.storage.postgres import Connection, Database, copy_out, lock_partition
+from growth_pipeline.storage.postgres import (
+    AsyncDatabase,
+    Connection,
+    Database,
+    OutcomeUnknownError,
+    copy_out,
+    lock_partition,
+)
 from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:
     import polars as pl
 
 
+_FIRST_KEY: Final = ObjectKey("", False, "", "")
+_KEY_COLUMNS: Final = ("account_ids", "livemodes", "objects", "ids")
+_EVENT_COLUMNS: Final = (
+    *("account_ids", "livemodes", "event_ids", "types", "api_versions"),
+    *("created_ats", "received_ats", "sources", "bodies"),
+)
+_ONCE_MORE: Final = stamina.AsyncRetryingCaller(attempts=2, wait_initial=0, wait_jitter=0).on(
+    OutcomeUnknownError
+)
+
+
 class RowsRefusedError(GrowthError):
     """Postgres refuses a value of these rows, whatever the time: not retryable."""
-
-
-class ObjectKey(NamedTuple):
-    """Key of one Stripe object: the same id may exist in another account or mode."""
-
-    account_id: str
-    livemode: bool
-    object: str
-    id: str
 
 
 class EventKey(NamedTuple):
@@ -74,15 +88,81 @@ class EventFate(NamedTuple):
     reason: str | None
     object: str | None = None
     object_id: str | None = None
+    effect: str | None = None
 
 
-class ChargePart(NamedTuple):
-    """One object of a payment: the charge, a refund, a dispute or an invoice payment."""
+class LedgerEntry(NamedTuple):
+    """One state of an object as the ledger holds it: an event's body, or what a fetch showed.
 
-    charge: ObjectKey
+    `event_id` is None for a fetch. `body` is None for a fetch that Stripe answered with "no such
+    object"; `is_gone` then, and for an object that says itself that it is deleted.
+    """
+
+    body: bytes | None
+    api_version: str | None
+    state_from: datetime
+    state_at: datetime
+    event_id: str | None
+    is_gone: bool
+
+
+class FetchedRow(NamedTuple):
+    """One row of billing.fetched_states."""
+
+    account_id: str
+    livemode: bool
     object: str
+    id: str
+    fingerprint: bytes
+    body: bytes | None
     api_version: str
-    payload: dict[str, Any]
+    state_from: datetime
+    state_at: datetime
+    is_gone: bool
+
+    @property
+    def key(self) -> ObjectKey:
+        """The object it shows."""
+        return ObjectKey(*self[:4])
+
+
+class Question(NamedTuple):
+    """One object that Stripe must be asked about: why, and from when on the answer settles it."""
+
+    key: ObjectKey
+    reason: str
+    due_at: datetime
+
+
+class WaitingQuestion(NamedTuple):
+    """One question that was claimed."""
+
+    key: ObjectKey
+    reason: str
+
+
+class TracedEvent(NamedTuple):
+    """One stored event, and what applying it did to its object's row."""
+
+    account_id: str
+    livemode: bool
+    event_id: str
+    type: str
+    api_version: str | None
+    created_at: datetime
+    received_at: datetime
+    source: str
+    state: str
+    reason: str | None
+    applied_at: datetime | None
+    effect: str | None
+    object: str | None
+    object_id: str | None
+
+    @property
+    def key(self) -> EventKey:
+        """Its key in the inbox."""
+        return EventKey(self.account_id, self.livemode, self.event_id)
 
 
 class QuarantinedEvent(NamedTuple):
@@ -96,6 +176,18 @@ class QuarantinedEvent(NamedTuple):
     created_at: datetime
     received_at: datetime
     reason: str
+
+
+class UnknownVersion(NamedTuple):
+    """One API version that nothing is known of, with its quarantined events and one of their ids.
+
+    `api_version` is empty for events that name none.
+    """
+
+    api_version: str
+    events: int
+    example: str
+    last_received_at: datetime
 
 
 class BillingStore:
@@ -123,13 +215,9 @@ class BillingStore:
         Raises: RemoteUnavailableError when the database is away or not migrated, RowsRefusedError
         when Postgres refuses a value.
         """
-        names = (
-            *("account_ids", "livemodes", "event_ids", "types", "api_versions"),
-            *("created_ats", "received_ats", "sources", "bodies"),
-        )
         with _clear_errors(), self._database.connection() as connection:
             rows = connection.execute(
-                load_sql("billing/insert_events"), _columns(names, events)
+                load_sql("billing/insert_events"), as_arrays(_EVENT_COLUMNS, events)
             ).fetchall()
         return {EventKey(*row) for row in rows}
 
@@ -144,11 +232,58 @@ class BillingStore:
             lock_partition(connection, "billing", "mirror")
             yield MirrorTurn(connection)
 
+    def bind_mode(self, scope: Scope, *, now: datetime) -> None:
+        """Say that this database is for the mode of a scope, for ever, or see that it is.
+
+        Idempotent; whoever has a key calls it before anything is written with that key.
+        Raises: ConfigurationError when rows of the other mode are here, or may be.
+        """
+        with _clear_errors(), self._database.connection() as connection:
+            bound = _read_mode(connection)
+            if bound is None:
+                lock_partition(connection, "billing", "mirror")  # nobody applies events meanwhile
+                connection.execute(load_sql("billing/bind_mode"), {**scope._asdict(), "now": now})
+                bound = _read_mode(connection)
+        if bound is not scope.livemode:
+            other = Scope(scope.account_id, not scope.livemode).mode
+            raise ConfigurationError(
+                f"this database holds {other}-mode rows of Stripe, and the key is a {scope.mode} "
+                "mode key: the two never go into one database",
+                remedy=f"use a {other} mode key, or set GROWTH_DATABASE_URL (embedded Postgres: "
+                "GROWTH_STATE_DIR) to another place",
+            )
+
+    def bound_livemode(self) -> bool | None:
+        """Whether this database is for live rows, or (False) test rows; None before any key."""
+        with _clear_errors(), self._database.connection() as connection:
+            return _read_mode(connection)
+
     def inbox_counts(self) -> dict[str, int]:
         """Number of events in each state of the inbox; states without events are absent."""
         with _clear_errors(), self._database.connection() as connection:
             rows = connection.execute(load_sql("billing/count_inbox")).fetchall()
         return {state: events for state, events in rows}
+
+    def unknown_versions(self) -> list[UnknownVersion]:
+        """API versions of quarantined events that no adapter knows, by name."""
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(load_sql("billing/unknown_versions"), {}).fetchall()
+        return [UnknownVersion(*row) for row in rows]
+
+    def fill_rates(self, now: datetime) -> list[FillRate]:
+        """How full watched columns of the mirror are, by API version and day. All accounts."""
+        parameters = {"since": now - WATCHED, "now": now}
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(load_sql("billing/fill_rates"), parameters).fetchall()
+        return [FillRate(*row) for row in rows]
+
+    def recent_statuses(self, since: datetime) -> list[StatusCount]:
+        """Statuses of the objects whose state is not older than an instant. All accounts."""
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(
+                load_sql("billing/recent_statuses"), {"since": since}
+            ).fetchall()
+        return [StatusCount(*row) for row in rows]
 
     def quarantined(self, limit: int = 100) -> list[QuarantinedEvent]:
         """Events that could not be applied, the latest received first."""
@@ -158,12 +293,57 @@ class BillingStore:
             ).fetchall()
         return [QuarantinedEvent(*row) for row in rows]
 
+    def find_events(self, event_id: str) -> list[TracedEvent]:
+        """Stored events of this id, of any account and mode."""
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(
+                load_sql("billing/trace_event"), {"event_id": event_id}
+            ).fetchall()
+        return [TracedEvent(*row) for row in rows]
+
     def replay(self, event_id: str | None = None) -> int:
-        """Let one quarantined event, or all, wait again; how many. Their bytes stay as received."""
+        """Let one event that was set aside, or all quarantined ones, wait again; how many.
+
+        Their bytes stay as received.
+        """
         with _clear_errors(), self._database.connection() as connection:
             return connection.execute(
                 load_sql("billing/replay_events"), {"event_id": event_id}
             ).rowcount
+
+    def known_states(self, keys: Iterable[ObjectKey]) -> dict[ObjectKey, State]:
+        """Committed states of these objects; what an open turn has written is not among them."""
+        with _clear_errors(), self._database.connection() as connection:
+            return tables.load_states(connection, keys)
+
+    def load_payments(self, charges: Iterable[ObjectKey]) -> dict[ObjectKey, Payment]:
+        """Committed payments of the mirror; what an open turn has written is not among them."""
+        with _clear_errors(), self._database.connection() as connection:
+            return _load_payments(connection, charges)
+
+    def claim_refetches(
+        self, scope: Scope, *, claim: UUID, now: datetime, until: datetime, limit: int
+    ) -> list[WaitingQuestion]:
+        """Take questions of a scope that are due; this asker's own until the claim runs out."""
+        parameters = {**scope._asdict(), "claim": claim, "now": now, "until": until, "limit": limit}
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(load_sql("billing/claim_refetches"), parameters).fetchall()
+        return [WaitingQuestion(ObjectKey(*row[:4]), row[4]) for row in rows]
+
+    def has_due_refetches(self, scope: Scope, *, now: datetime) -> bool:
+        """Whether Stripe is to be asked about an object of a scope by now."""
+        with _clear_errors(), self._database.connection() as connection:
+            parameters = {**scope._asdict(), "now": now}
+            row = connection.execute(load_sql("billing/find_due_refetch"), parameters).fetchone()
+        return row is not None
+
+    def count_refetches(self, queued_before: datetime) -> dict[str, int]:
+        """Objects that have waited for Stripe's answer since before an instant, by the reason."""
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(
+                load_sql("billing/count_refetches"), {"queued_before": queued_before}
+            ).fetchall()
+        return dict(rows)
 
     def export_payments(self, scope: Scope, start: datetime, end: datetime) -> pl.DataFrame:
         """Booked payments created in `[start, end)`, by every writer.
@@ -175,11 +355,54 @@ class BillingStore:
             return copy_out(connection, load_sql("billing/export_payments"), parameters)
 
 
+class AsyncInbox:
+    """The inbox as an event loop fills it: one statement and one round trip for many events."""
+
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+
+    async def insert_events(self, events: Sequence[ReceivedEvent]) -> None:
+        """Store received events in one transaction. Idempotent by key; then they are on disk.
+
+        A commit whose outcome is unknown is repeated once, at once: each row carries its key.
+        Raises: RemoteUnavailableError when the database is away or not migrated, RowsRefusedError
+        when Postgres refuses a value.
+        """
+        rows = as_arrays(_EVENT_COLUMNS, events)
+        with _clear_errors():
+            await _ONCE_MORE(self._database.execute, load_sql("billing/insert_events"), rows)
+
+
 class MirrorTurn:
     """What the holder of the mirror's turn may read and write; one open transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    @cached_property
+    def bound_livemode(self) -> bool | None:
+        """Mode this database is for; events of the other one are not applied. None: either."""
+        return _read_mode(self._connection)
+
+    def _refuse_other_mode(self, livemodes: set[bool]) -> None:
+        if self.bound_livemode is not None and livemodes - {self.bound_livemode}:
+            held = Scope("", self.bound_livemode).mode
+            raise ConfigurationError(
+                f"this database holds {held}-mode rows of Stripe, what was read is not of it",
+                remedy=f"use a {held} mode key, or another database",
+            )
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Statements that may be refused; if they are, nothing of them stays."""
+        with _clear_errors(), self._connection.transaction():
+            yield
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Statements of which nothing stays, whatever they do."""
+        with _clear_errors(), self._connection.transaction(force_rollback=True):
+            yield
 
     def claim(self, limit: int, after: tuple[datetime, str] | None) -> list[WaitingEvent]:
         """Waiting events, oldest first, after a position."""
@@ -193,83 +416,156 @@ class MirrorTurn:
 
     def load_states(self, keys: Iterable[ObjectKey]) -> dict[ObjectKey, State]:
         """Known states of these objects; unknown ones are absent."""
-        rows = self._connection.execute(
-            load_sql("billing/load_objects"),
-            _columns(("account_ids", "livemodes", "objects", "ids"), list(keys)),
-        ).fetchall()
-        return {ObjectKey(*row[:4]): _state(row) for row in rows}
+        return tables.load_states(self._connection, keys)
 
-    def load_rivals(self, since: dict[ObjectKey, datetime]) -> dict[ObjectKey, list[bytes]]:
-        """Raw bodies of the applied events of these objects from the given instants on."""
+    def take_newer(
+        self, states: Mapping[ObjectKey, State], *, now: datetime
+    ) -> dict[ObjectKey, tables.Taken]:
+        """Write many states that are new or newer for certain; what became of each of them."""
+        return tables.take_newer(self._connection, states, now=now)
+
+    def save_entries(
+        self, known: Mapping[ObjectKey, tuple[State, Sequence[Snapshot]]], *, now: datetime
+    ) -> None:
+        """Write what lies nested in these objects, from their newest and all known states."""
+        tables.save_entries(self._connection, known, now=now)
+
+    def load_history(
+        self, since: Mapping[ObjectKey, datetime]
+    ) -> dict[ObjectKey, list[LedgerEntry]]:
+        """What the ledger holds of these objects: states that lasted to their instant or beyond."""
         if not since:
             return {}
         rows = self._connection.execute(
-            load_sql("billing/load_rivals"),
-            _columns(
-                ("account_ids", "livemodes", "objects", "ids", "since"),
-                [(*key, instant) for key, instant in since.items()],
+            load_sql("billing/load_history"),
+            as_arrays(
+                (*_KEY_COLUMNS, "since"), [(*key, instant) for key, instant in since.items()]
             ),
             binary=True,
         ).fetchall()
-        bodies: dict[ObjectKey, list[bytes]] = {}
-        for *key, body in rows:
-            bodies.setdefault(ObjectKey(*key), []).append(body)
-        return bodies
+        history: dict[ObjectKey, list[LedgerEntry]] = {}
+        for row in rows:
+            history.setdefault(ObjectKey(*row[:4]), []).append(LedgerEntry(*row[4:]))
+        return history
 
-    def save_states(self, states: dict[ObjectKey, State], *, now: datetime) -> None:
-        """Replace the known states of these objects."""
-        names = (
-            *("account_ids", "livemodes", "objects", "ids", "api_versions", "payloads"),
-            *("created_ats", "state_froms", "state_ats", "origins", "event_ids"),
-            *("undecideds", "deleted_ats"),
-        )
-        rows = [_object_row(key, state) for key, state in states.items()]
-        self._connection.execute(
-            load_sql("billing/upsert_objects"), {**_columns(names, rows), "now": now}
-        )
+    def list_ledger(self, after: ObjectKey | None, *, limit: int) -> list[ObjectKey]:
+        """Objects of which the ledger holds a state, by key, after a given one."""
+        place = after or _FIRST_KEY
+        rows = self._connection.execute(
+            load_sql("billing/list_ledger"), {**place._asdict(), "limit": limit}
+        ).fetchall()
+        return [ObjectKey(*row) for row in rows]
 
-    def charges_of_intents(self, intents: Iterable[tuple[str, bool, str]]) -> set[ObjectKey]:
-        """Charges of payment intents, each given as account, mode and intent id."""
-        asked = list(intents)
+    def list_charges(self, after: ObjectKey | None, *, limit: int) -> list[ObjectKey]:
+        """Charges of the mirror, by key, after a given one."""
+        place = after or _FIRST_KEY
+        rows = self._connection.execute(
+            load_sql("billing/list_charges"), {**place._asdict(), "limit": limit}
+        ).fetchall()
+        return [ObjectKey(account, livemode, "charge", id_) for account, livemode, id_ in rows]
+
+    def list_unfounded(self) -> list[ObjectKey]:
+        """Objects of the mirror of which the ledger holds no state."""
+        return tables.list_unfounded(self._connection)
+
+    def dump_objects(self, keys: Sequence[ObjectKey]) -> dict[ObjectKey, tuple[str, ...]]:
+        """All that the mirror holds of these objects as text, but for when it was written."""
+        return tables.dump_objects(self._connection, keys)
+
+    def forget_objects(self, keys: Sequence[ObjectKey]) -> None:
+        """Remove all that the mirror holds of these objects, to build it again."""
+        tables.forget_objects(self._connection, keys)
+
+    def list_gone(self, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
+        """Those of these objects that a fetch once found to be gone."""
+        asked = list(keys)
         if not asked:
             return set()
         rows = self._connection.execute(
-            load_sql("billing/load_charges_of_intents"),
-            _columns(("account_ids", "livemodes", "intents"), asked),
+            load_sql("billing/list_gone"), as_arrays(_KEY_COLUMNS, asked)
         ).fetchall()
-        return {ObjectKey(account, livemode, "charge", id_) for account, livemode, id_ in rows}
+        return {ObjectKey(*row) for row in rows}
+
+    def store_fetched(self, rows: Sequence[FetchedRow], *, source: str, now: datetime) -> None:
+        """Put fetched states into the ledger; known ones move on in time. Each row once.
+
+        Raises: ConfigurationError for a state of the mode that this database is not for.
+        """
+        self._refuse_other_mode({row.livemode for row in rows})
+        names = (
+            *(*_KEY_COLUMNS, "fingerprints", "bodies", "api_versions"),
+            *("state_froms", "state_ats", "gones"),
+        )
+        if rows:
+            self._connection.execute(
+                load_sql("billing/store_fetched"),
+                {**as_arrays(names, rows), "source": source, "now": now},
+            )
+
+    def refuse_fetched(self, refused: Sequence[tuple[FetchedRow, str]]) -> None:
+        """Record why fetched states are no part of the mirror."""
+        if refused:
+            rows = [(*row.key, row.fingerprint, reason) for row, reason in refused]
+            self._connection.execute(
+                load_sql("billing/refuse_fetched"),
+                as_arrays((*_KEY_COLUMNS, "fingerprints", "reasons"), rows),
+            )
+
+    def queue_refetches(self, questions: Sequence[Question], *, now: datetime) -> None:
+        """Let these objects be asked about; one that waits already waits once."""
+        if questions:
+            rows = [(*question.key, *question[1:]) for question in questions]
+            names = (*_KEY_COLUMNS, "reasons", "due_ats")
+            self._connection.execute(
+                load_sql("billing/queue_refetches"), {**as_arrays(names, rows), "now": now}
+            )
+
+    def drop_refetches(self, keys: Sequence[ObjectKey]) -> None:
+        """Nobody needs to ask about these any more, unless a thin event spoke of them."""
+        if keys:
+            self._connection.execute(
+                load_sql("billing/drop_refetches"), as_arrays(_KEY_COLUMNS, keys)
+            )
+
+    def finish_refetches(self, keys: Sequence[ObjectKey], *, claim: UUID) -> None:
+        """Take answered questions from the queue, as far as this claim still holds."""
+        self._connection.execute(
+            load_sql("billing/finish_refetches"),
+            {**as_arrays(_KEY_COLUMNS, keys), "claim": claim},
+        )
+
+    def delay_refetches(
+        self, reasons: Mapping[ObjectKey, str], *, claim: UUID, due_at: datetime
+    ) -> None:
+        """Let questions without an answer wait again, with the reason."""
+        rows = [(*key, reason) for key, reason in reasons.items()]
+        self._connection.execute(
+            load_sql("billing/delay_refetches"),
+            {**as_arrays((*_KEY_COLUMNS, "reasons"), rows), "claim": claim, "due_at": due_at},
+        )
+
+    def save_states(self, states: Mapping[ObjectKey, State], *, now: datetime) -> list[ObjectKey]:
+        """Replace the known states; the objects whose nested lists are incomplete."""
+        return tables.save_states(self._connection, states, now=now)
+
+    def charges_of_intents(self, intents: Iterable[tuple[str, bool, str]]) -> set[ObjectKey]:
+        """Charges of payment intents, each given as account, mode and intent id."""
+        return tables.charges_of_intents(self._connection, intents)
 
     def charges_created(
         self, scope: Scope, start: datetime, end: datetime, *, after: str, limit: int
     ) -> list[ObjectKey]:
         """Charges of a scope created in `[start, end)`, by id, after a given id."""
-        parameters = {**scope._asdict(), "start": start, "end": end}
-        rows = self._connection.execute(
-            load_sql("billing/list_charges_of_period"),
-            {**parameters, "after": after, "limit": limit},
-        ).fetchall()
-        return [ObjectKey(*scope, "charge", row[0]) for row in rows]
+        return tables.charges_created(self._connection, scope, start, end, after=after, limit=limit)
 
     def load_charge_parts(self, charges: Iterable[ObjectKey]) -> list[ChargePart]:
         """Everything the mirror knows that makes up the payments of these charges."""
-        rows = self._connection.execute(
-            load_sql("billing/load_charge_parts"),
-            _columns(("account_ids", "livemodes", "objects", "ids"), list(charges)),
-        ).fetchall()
-        return [
-            ChargePart(
-                ObjectKey(account, livemode, "charge", charge),
-                object_name,
-                version,
-                orjson.loads(payload),
-            )
-            for account, livemode, charge, object_name, version, payload in rows
-        ]
+        return tables.load_charge_parts(self._connection, charges)
 
     def upsert_payments(
         self, payments: Iterable[tuple[ObjectKey, Payment]], *, now: datetime
-    ) -> int:
-        """Write the mirror's payment rows; how many were new or changed. Equal rows stay."""
+    ) -> dict[ObjectKey, str]:
+        """Write the mirror's payment rows; the charges whose row was inserted or updated."""
         names = (
             *("account_ids", "livemodes", "charge_ids", "payment_intent_ids", "invoice_ids"),
             *("customer_ids", "statuses", "captureds", "currencies", "amounts", "refundeds"),
@@ -277,60 +573,84 @@ class MirrorTurn:
         )
         rows = [_payment_row(key, payment) for key, payment in payments]
         if not rows:
-            return 0
-        return self._connection.execute(
-            load_sql("billing/upsert_payments"), {**_columns(names, rows), "now": now}
-        ).rowcount
+            return {}
+        written = self._connection.execute(
+            load_sql("billing/upsert_payments"), {**as_arrays(names, rows), "now": now}
+        ).fetchall()
+        return {
+            ObjectKey(account, livemode, "charge", charge): "inserted" if is_new else "updated"
+            for account, livemode, charge, is_new in written
+        }
+
+    def load_payments(self, charges: Iterable[ObjectKey]) -> dict[ObjectKey, Payment]:
+        """Payments that the mirror booked of these charges, as this turn sees them."""
+        return _load_payments(self._connection, charges)
+
+    def payments_of_event(self, event: EventKey) -> tuple[tuple[str, str], ...]:
+        """Charges whose booked payment an event wrote, with the effect."""
+        rows = self._connection.execute(
+            load_sql("billing/trace_payments"), event._asdict()
+        ).fetchall()
+        return tuple((charge, effect) for charge, effect in rows)
+
+    def find_refetch(self, key: ObjectKey) -> str | None:
+        """Why an object waits to be asked about, in words; None if it does not."""
+        row = self._connection.execute(load_sql("billing/trace_refetch"), key._asdict()).fetchone()
+        if row is None:
+            return None
+        reason, due_at, attempts, last_error = row
+        failure = f", last: {last_error}" if last_error else ""
+        return f"{reason}, due {due_at:%Y-%m-%d %H:%M:%S} UTC, asked {attempts} times{failure}"
+
+    def mark_thin_events(self, fetched: Sequence[ObjectKey]) -> None:
+        """Say of the thin events of these objects that the fetch they asked for was made."""
+        if fetched:
+            self._connection.execute(
+                load_sql("billing/mark_thin_events"), as_arrays(_KEY_COLUMNS, fetched)
+            )
+
+    def record_payments(
+        self, effects: Sequence[tuple[EventKey, ObjectKey, str]], *, now: datetime
+    ) -> None:
+        """Record which booked payments events inserted or updated."""
+        if effects:
+            rows = [(*event, charge.id, effect) for event, charge, effect in effects]
+            names = ("account_ids", "livemodes", "event_ids", "charge_ids", "effects")
+            self._connection.execute(
+                load_sql("billing/record_event_payments"), {**as_arrays(names, rows), "now": now}
+            )
 
     def mark(self, fates: Iterable[EventFate], *, now: datetime) -> None:
         """Record what became of events."""
         names = (
             *("account_ids", "livemodes", "event_ids", "states", "reasons"),
-            *("objects", "object_ids"),
+            *("objects", "object_ids", "effects"),
         )
         rows = [(*fate.key, *fate[1:]) for fate in fates]
         self._connection.execute(
-            load_sql("billing/mark_events"), {**_columns(names, rows), "now": now}
+            load_sql("billing/mark_events"), {**as_arrays(names, rows), "now": now}
         )
 
 
-def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
-    """Rows turned into one array a column, as `unnest` takes them."""
-    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return {name: list(values) for name, values in zip(names, columns, strict=True)}
+def _read_mode(connection: Connection) -> bool | None:
+    row = connection.execute(load_sql("billing/read_mode")).fetchone()
+    return None if row is None else bool(row[0])
 
 
-def _state(row: Sequence[Any]) -> State:
-    _, _, object_name, object_id, payload, version, state_from, state_at, *rest = row
-    origin, event_id, undecided, deleted_at = rest
-    snapshot = Snapshot(
-        object=object_name,
-        object_id=object_id,
-        payload=orjson.loads(payload),
-        api_version=version,
-        state_from=state_from,
-        state_at=state_at,
-        origin=origin,
-        event_id=event_id,
-        is_tombstone=deleted_at is not None,
-    )
-    return State(snapshot, undecided=undecided, deleted_at=deleted_at)
-
-
-def _object_row(key: ObjectKey, state: State) -> tuple[Any, ...]:
-    snapshot = state.snapshot
-    return (
-        *key,
-        snapshot.api_version,
-        orjson.dumps(snapshot.payload).decode(),
-        snapshot.created_at,
-        snapshot.state_from,
-        snapshot.state_at,
-        snapshot.origin,
-        snapshot.event_id,
-        state.undecided,
-        state.deleted_at,
-    )
+def _load_payments(
+    connection: Connection, charges: Iterable[ObjectKey]
+) -> dict[ObjectKey, Payment]:
+    asked = [(key.account_id, key.livemode, key.id) for key in charges]
+    if not asked:
+        return {}
+    rows = connection.execute(
+        load_sql("billing/load_payments"),
+        as_arrays(("account_ids", "livemodes", "charge_ids"), asked),
+    ).fetchall()
+    return {
+        ObjectKey(account, livemode, "charge", charge): Payment(charge, *rest)
+        for account, livemode, charge, *rest in rows
+    }
 
 
 def _payment_row(key: ObjectKey, payment: Payment) -> tuple[Any, ...]:

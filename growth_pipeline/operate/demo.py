@@ -280,6 +280,8 @@ class _Demo:
             "GROWTH_STRIPE__WEBHOOK_SECRETS": self._record.webhook_secret,
             "GROWTH_STRIPE__REQUESTS_PER_SECOND": _RATE,
             "GROWTH_STRIPE__ENDPOINT_REQUESTS_PER_SECOND": _RATE,
+            # A sweep would bring the webhooks that are lost on purpose, for the audit to find.
+            "GROWTH_STRIPE__SWEEP_MINUTES": "0",
             "GROWTH_WEB__PORT": str(web.port),
             "GROWTH_WEB__DAGSTER_PORT": str(ui.port),
             "GROWTH_WEB__DAGSTER_URL": ui.url,

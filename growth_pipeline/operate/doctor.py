@@ -8,19 +8,28 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
 
+from growth_pipeline.billing.inbox import APPLIED_TYPES
+from growth_pipeline.billing.objects import KINDS, Listing
 from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError
-from growth_pipeline.operate.home import Home, open_home, running_demo_home
+from growth_pipeline.operate.home import (
+    Home,
+    bind_stripe_mode,
+    open_home,
+    running_demo_home,
+)
 from growth_pipeline.operate.store import (
     claim_mode,
     server_version,
@@ -29,6 +38,8 @@ from growth_pipeline.operate.store import (
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.migrations import head, pending
 from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.errors import StripePermissionError
+from growth_pipeline.stripe_api.versions import family_of
 
 State = Literal["ok", "warn", "fail"]
 
@@ -36,16 +47,8 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_SERVER = 15
 _LITTLE_SPACE = 1 << 30
 _SKEW_WARNING_SECONDS = 30
-_STRIPE_SOURCES = (
-    "payment_intents",
-    "charges",
-    "invoices",
-    "subscriptions",
-    "customers",
-    "refunds",
-    "disputes",
-    "balance_transactions",
-)
+_WEBHOOK_PATH = "/webhooks/stripe"
+_STRIPE_SOURCES = tuple(kind.path for kind in KINDS if kind.listing is not Listing.NONE)
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ def examine() -> Iterator[Check]:
         settings = load_settings()
     probes: list[tuple[str, Probe]] = [
         ("database", lambda: _database(settings, demo)),
-        ("stripe", lambda: _stripe(settings)),
-        ("webhooks", lambda: _webhooks(settings)),
+        ("stripe", lambda: examine_stripe(settings)),
+        ("webhooks", lambda: examine_webhooks(settings)),
         ("lake", lambda: _lake(settings)),
         ("alerts", lambda: _alerts(settings)),
     ]
@@ -145,11 +148,11 @@ def _database(settings: Settings, demo: Home | None) -> Iterator[Check]:
             yield Check("database", "fail", sentence, fix, ExitCode.CONFIGURATION)
             return
         yield Check("database", "ok", f"Postgres {version} ({kind}) answers")
-        yield from _schema(home)
+        yield from _schema(home, settings)
         yield from _dagster(home)
 
 
-def _schema(home: Home) -> Iterator[Check]:
+def _schema(home: Home, settings: Settings) -> Iterator[Check]:
     waiting = pending(home.database_url)
     if waiting:
         sentence = f"{len(waiting)} migration(s) are missing, the first is {waiting[0]}"
@@ -158,6 +161,7 @@ def _schema(home: Home) -> Iterator[Check]:
     yield Check("schema", "ok", f"at {head()}")
     claim_mode(home.database_url, "demo" if home.is_demo else "real")
     yield Check("mode", "ok", f"holds {'a demo' if home.is_demo else 'real data'} only")
+    yield from _guarded("stripe mode", lambda: _stripe_mode(home, settings))
     bare = tables_without_row_security(home.database_url)
     if bare:
         sentence = f"row security is off on {', '.join(bare)}"
@@ -165,6 +169,17 @@ def _schema(home: Home) -> Iterator[Check]:
         yield Check("row security", "fail", sentence, fix, ExitCode.CONFIGURATION)
         return
     yield Check("row security", "ok", "on and forced on every table")
+
+
+def _stripe_mode(home: Home, settings: Settings) -> Iterator[Check]:
+    """Whether live rows and test rows are kept apart; the first key used here decides for ever."""
+    bind_stripe_mode(home.database_url, settings)
+    if settings.stripe.api_key is None:
+        sentence = "no key tells whether this is live or test mode: events of both are applied"
+        yield Check("stripe mode", "warn", sentence, "set GROWTH_STRIPE__API_KEY")
+        return
+    mode = "live" if settings.stripe.livemode else "test"
+    yield Check("stripe mode", "ok", f"holds rows of {mode} mode only")
 
 
 def _dagster(home: Home) -> Iterator[Check]:
@@ -186,7 +201,7 @@ def _dagster(home: Home) -> Iterator[Check]:
         yield Check("dagster", "ok", f"home {home.dagster_home}, run monitoring on, telemetry off")
 
 
-def _stripe(settings: Settings) -> Iterator[Check]:
+def examine_stripe(settings: Settings) -> Iterator[Check]:
     """The key's kind, whether Stripe takes it for every source we read, and both clocks."""
     access = stripe_access(settings)
     with StripeReader(access) as reader:
@@ -199,7 +214,17 @@ def _stripe(settings: Settings) -> Iterator[Check]:
     else:
         fix = "make a restricted key with read rights only and use that"
         yield Check("stripe key", "warn", f"a {access.key_kind} key may also write", fix)
+    for account in settings.stripe.connected_accounts:
+        yield from _guarded(f"account {account}", partial(_connected, access.of_account(account)))
     yield from _clock(settings)
+
+
+def _connected(access: StripeAccess) -> Iterator[Check]:
+    """Whether the key may read a connected account (Stripe Connect)."""
+    with StripeReader(access) as reader:
+        reader.check("events")
+    name = f"account {access.scope.account_id}"
+    yield Check(name, "ok", "may be read by the key")
 
 
 def stripe_access(settings: Settings) -> StripeAccess:
@@ -243,13 +268,78 @@ def _clock(settings: Settings) -> Iterator[Check]:
         yield Check("clock", "ok", f"agrees with Stripe's within {max(seconds, 1):.0f} s")
 
 
-def _webhooks(settings: Settings) -> Iterator[Check]:
+def examine_webhooks(settings: Settings) -> Iterator[Check]:
+    """Our secret, then what Stripe says about the endpoints that would send here."""
     count = len(settings.stripe.webhook_secrets)
     if count == 0:
         fix = "set GROWTH_STRIPE__WEBHOOK_SECRETS to the endpoint's signing secret (whsec_...)"
         yield Check("webhooks", "warn", "no signing secret: every webhook is refused", fix)
     else:
         yield Check("webhooks", "ok", f"{count} signing secret(s)")
+    if settings.stripe.api_key is None:
+        return  # the check of the key says so
+    access = stripe_access(settings)
+    try:
+        with StripeReader(access) as reader:
+            endpoints = reader.list_whole("webhook_endpoints")
+    except StripePermissionError as error:
+        fix = "give the key the right to read webhook endpoints, or look at Stripe's dashboard"
+        yield Check("webhook endpoint", "warn", f"not known: {error.message}", fix)
+        return
+    yield from judge_endpoints(endpoints, access.api_version, APPLIED_TYPES)
+
+
+def judge_endpoints(
+    endpoints: Sequence[Mapping[str, Any]], api_version: str, types: Iterable[str]
+) -> Iterator[Check]:
+    """What is wrong with the endpoints that send to our route; one check for each of them.
+
+    Shapes: `endpoints` as Stripe lists them. Without one of ours, a single check says so.
+    Source: Stripe API reference, "The Webhook Endpoint object"; docs/stripe.md, "API versions".
+    """
+    ours = [found for found in endpoints if _is_ours(found)]
+    if not ours:
+        fix = "make an endpoint for https://<your host>/webhooks/stripe in " + _pinned(api_version)
+        yield Check("webhook endpoint", "warn", "Stripe has none: changes come by sweep only", fix)
+    for found in ours:
+        yield _judge_endpoint(found, api_version, sorted(types))
+
+
+def _judge_endpoint(found: Mapping[str, Any], api_version: str, types: Sequence[str]) -> Check:
+    name, place = "webhook endpoint", f"{found['id']} ({urlsplit(found['url']).hostname})"
+    if found.get("status") != "enabled":
+        sentence = f"{place} is disabled: events made meanwhile are never sent"
+        return Check(name, "fail", sentence, "enable it at Stripe", ExitCode.CONFIGURATION)
+    version = found.get("api_version")
+    # Stripe lets nobody change the version of an endpoint.
+    again = f"make a new endpoint in {_pinned(api_version)}, then remove {found['id']}"
+    if version is None:
+        sentence = f"{place} is not pinned: a new default version of the account changes its events"
+        return Check(name, "warn", sentence, again)
+    if family_of(version) is None:
+        sentence = f"{place} speaks version {version}, which is not known: its events wait unread"
+        return Check(name, "fail", sentence, again, ExitCode.CONFIGURATION)
+    if version != api_version:
+        sentence = f"{place} is pinned to {version}, requests to {api_version}: both are understood"
+        return Check(name, "warn", sentence, again)
+    missing = _not_sent(found, types)
+    if missing:
+        sentence = f"{place} leaves out {len(missing)} types, the first is {missing[0]}"
+        return Check(name, "warn", sentence, "let it send all types; those not needed are ignored")
+    return Check(name, "ok", f"{place} is pinned to {version} and sends what is applied")
+
+
+def _is_ours(found: Mapping[str, Any]) -> bool:
+    return urlsplit(str(found.get("url"))).path.rstrip("/") == _WEBHOOK_PATH
+
+
+def _pinned(api_version: str) -> str:
+    return f"API version {api_version}"
+
+
+def _not_sent(found: Mapping[str, Any], types: Sequence[str]) -> list[str]:
+    sent = set(found.get("enabled_events") or ())
+    return [] if "*" in sent else [name for name in types if name not in sent]
 
 
 def _lake(settings: Settings) -> Iterator[Check]:

@@ -12,15 +12,17 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from growth_pipeline.core.errors import ConfigurationError
+from growth_pipeline.core.ids import Scope
 from growth_pipeline.operate.store import claim_mode, ensure_database
 from growth_pipeline.settings import Settings, environment, load_settings
 from growth_pipeline.storage.embedded import EmbeddedServer, start_embedded
 from growth_pipeline.storage.migrations import migrate, pending
-from growth_pipeline.storage.postgres import dagster_url, normalise_url
+from growth_pipeline.storage.postgres import Database, dagster_url, normalise_url
 
 DAGSTER_DATABASE = "growth_dagster"
 DEMO_FOLDER = "demo"
@@ -93,7 +95,7 @@ def migrate_home(home: Home, *, explicitly: bool = False) -> list[str]:
     """Bring the home's database up to date and see that it holds what it should; names applied.
 
     A database of the user's own is changed by `growth migrate` only.
-    Raises: ConfigurationError when it is behind, or holds the other kind of data.
+    Raises: ConfigurationError when it is behind, or holds the other kind of data or Stripe mode.
     """
     waiting = pending(home.database_url)
     if waiting and home.server is None and not explicitly:
@@ -103,7 +105,23 @@ def migrate_home(home: Home, *, explicitly: bool = False) -> list[str]:
         )
     applied = migrate(home.database_url) if waiting else []
     claim_mode(home.database_url, "demo" if home.is_demo else "real")
+    bind_stripe_mode(home.database_url, load_settings())
     return applied
+
+
+def bind_stripe_mode(url: str, settings: Settings) -> None:
+    """See that a migrated database is for the mode of the settings' Stripe key, if there is one.
+
+    Raises: ConfigurationError when it holds rows of the other mode.
+    """
+    from growth_pipeline.billing.store import BillingStore
+
+    stripe = settings.stripe
+    if stripe.api_key is None:
+        return
+    with Database(url, application_name="growth") as database:
+        scope = Scope(stripe.account_id, stripe.livemode)
+        BillingStore(database).bind_mode(scope, now=datetime.now(UTC))
 
 
 def is_configured(settings: Settings) -> bool:

@@ -68,25 +68,41 @@ class Crew:
     environment: Mapping[str, str]
     folder: Path
 
-    def start(self, name: str, *arguments: str, **options: bool) -> Child:
-        """A program of this Python: a module and its arguments; options as the supervisor's."""
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        more: Mapping[str, str] | None = None,
+        **options: bool,
+    ) -> Child:
+        """A program of this Python: a module and its arguments; options as the supervisor's.
+
+        `more` are variables for this program alone.
+        """
         return self.supervisor.start(
             name,
             [sys.executable, "-m", *arguments],
-            environment=self.environment,
+            environment={**self.environment, **(more or {})},
             folder=self.folder,
             **options,
         )
 
     def start_web(self, address: Address, *, reload: bool = False, aloud: bool = False) -> Child:
-        """The web app: pages and webhooks."""
+        """The web app: pages and webhooks; and the process that applies what it receives.
+
+        A web app that reloads its code applies by itself, so that this is reloaded too.
+        """
         where = ["--host", address.host, "--port", str(address.port)]
         quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning"]
         end = ["--timeout-graceful-shutdown", _CUT_SECONDS]
         again = ["--reload", "--reload-dir", str(_package())] if reload else []
         app = "growth_pipeline.web.app:create_app"
         options = ["--factory", *where, *quiet, *end, *again]
-        return self.start("web", "uvicorn", app, *options, aloud=aloud)
+        if reload:
+            return self.start("web", "uvicorn", app, *options, aloud=aloud)
+        self.start("apply", "growth_pipeline.operate.applier", aloud=aloud)
+        receives_only = {"GROWTH_WEB__APPLIES_EVENTS": "false"}
+        return self.start("web", "uvicorn", app, *options, more=receives_only, aloud=aloud)
 
     def start_code(self, runtime: Path) -> Path:
         """The one code server, on a socket; the workspace file that names it.

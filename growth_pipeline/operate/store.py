@@ -16,7 +16,7 @@ from growth_pipeline.storage.sql import load_sql
 
 Mode = Literal["demo", "real"]
 
-SCHEMAS = ("alerts", "audit", "billing", "operate")
+SCHEMAS = ("alerts", "audit", "billing", "operate", "stripe")
 
 
 def claim_mode(url: str, mode: Mode) -> None:

@@ -8,7 +8,9 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +25,11 @@ from rich.console import Console
 from growth_pipeline.sandbox.company import Company, build, now_hour
 from growth_pipeline.sandbox.control import create_app
 from growth_pipeline.sandbox.journal import Json
+from growth_pipeline.sandbox.shapes import API_VERSION
 from growth_pipeline.sandbox.store import Store
-from growth_pipeline.sandbox.stripe_server import Access
+from growth_pipeline.sandbox.stripe_server import Access, Tenant
 from growth_pipeline.sandbox.tamper import MissingRowsError, tamper
+from growth_pipeline.sandbox.versions import family_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _console = Console(stderr=True, highlight=False)
@@ -41,6 +45,10 @@ Customers = Annotated[int, typer.Option(min=1, help="Customers, before --scale."
 Scale = Annotated[int, typer.Option(min=1, help="Multiplies the customers.")]
 AsOf = Annotated[
     str | None, typer.Option(help="ISO instant the history ends at; default: this hour.")
+]
+ApiVersion = Annotated[str, typer.Option(help="The account's own API version.")]
+Connected = Annotated[
+    bool, typer.Option("--connected", help="A second account, connected to the first.")
 ]
 Livemode = Annotated[bool, typer.Option("--livemode/--testmode", help="Mode of the account.")]
 ApiKey = Annotated[
@@ -80,6 +88,8 @@ def serve(
     as_of: AsOf = None,
     api_key: ApiKey = None,
     livemode: Livemode = False,
+    api_version: ApiVersion = API_VERSION,
+    connected: Connected = False,
     requests_per_second: Rate = None,
     endpoint_requests_per_second: EndpointRate = None,
     latency_ms: Latency = 0.0,
@@ -88,6 +98,7 @@ def serve(
 ) -> None:
     """Build the company and serve its Stripe API until Ctrl-C or SIGTERM."""
     company = _company(seed, months, customers, scale, as_of, livemode=livemode)
+    company = replace(company, api_version=_known(api_version))
     key = api_key or f"rk_{'live' if livemode else 'test'}_sandbox"
     _refuse_other_mode(key, livemode=livemode)
     account = _rate(requests_per_second, _STRIPE_RATES[livemode])
@@ -97,10 +108,20 @@ def serve(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         store = _built(stack, company, data_dir)
+        others = [
+            Tenant(_built(stack, other, data_dir), other)
+            for other in ([company.connected] if connected else [])
+        ]
         listener = stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=1024))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            create_app(store, company, access, on_ready=lambda: _ready(ready_file, company, url)),
+            create_app(
+                store,
+                company,
+                access,
+                connected=others,
+                on_ready=lambda: _ready(ready_file, company, url, others),
+            ),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -180,6 +201,12 @@ def _instant(text: str | None) -> int:
     return int(instant.replace(tzinfo=instant.tzinfo or UTC).timestamp())
 
 
+def _known(version: str) -> str:
+    if family_of(version) is None:
+        raise typer.BadParameter(f"{version!r} is no API version such as {API_VERSION}")
+    return version
+
+
 def _refuse_other_mode(key: str, *, livemode: bool) -> None:
     other = "_test_" if livemode else "_live_"
     if other in key:
@@ -223,7 +250,9 @@ def _progress(done: int, total: int) -> None:
         _console.print(f"{done:,} of {total:,} customers")
 
 
-def _ready(ready_file: Path | None, company: Company, url: str) -> None:
+def _ready(
+    ready_file: Path | None, company: Company, url: str, connected: Sequence[Tenant]
+) -> None:
     _console.print(f"sandbox company at {url}")
     if ready_file is None:
         return
@@ -232,7 +261,8 @@ def _ready(ready_file: Path | None, company: Company, url: str) -> None:
         "pid": os.getpid(),
         "account_id": company.account.id,
         "livemode": company.livemode,
-        "api_version": company.account.api_version,
+        "api_version": company.api_version,
+        "connected_account_ids": [tenant.account_id for tenant in connected],
         "as_of": company.as_of,
         "months": company.month_keys,
         "closed_months": company.closed_months,

@@ -8,7 +8,7 @@ from fractions import Fraction
 from growth_pipeline.sandbox import shapes
 from growth_pipeline.sandbox.currencies import CURRENCIES, list_price, rounded
 from growth_pipeline.sandbox.journal import Journal, Json
-from growth_pipeline.sandbox.names import HOUR
+from growth_pipeline.sandbox.names import DAY, HOUR
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ COUPONS: dict[str, Json] = {
     "WELCOME5": {"name": "Welcome", "duration": "once", "amount_off": 500, "currency": "usd"},
 }
 
+# Days before the as-of instant on which an experiment is taken back.
+TRIED_DAYS_AGO = (0.4, 2.6, 11.0, 30.6, 52.0)
+# What customers type, and the coupon they get.
+CODES = {"HELLO": "LAUNCH50", "BYEBYE": "FRIENDS20"}
+
 
 def amount_of(plan: Plan, quantity: int, currency: str) -> int:
     """Price of a quantity for one period, in minor units of the currency."""
@@ -124,10 +129,11 @@ def discount_of(coupon: Json, amount: int, currency: str) -> int:
 
 @dataclass
 class Catalogue:
-    """The price list as Stripe objects. `prices`: by plan and currency."""
+    """The price list as Stripe objects. `prices`: by plan and currency; `codes`: by the word."""
 
     prices: dict[tuple[str, str], Json] = field(default_factory=dict)
     coupons: dict[str, Json] = field(default_factory=dict)
+    codes: dict[str, Json] = field(default_factory=dict)
 
     def price(self, plan: str, currency: str) -> Json:
         """The price object of a plan in a currency."""
@@ -160,12 +166,15 @@ def open_shop(journal: Journal, at: int) -> Catalogue:
                 created=at + 1,
                 livemode=livemode,
             )
-            catalogue.prices[key, currency] = journal.add(
-                price, at + 1, "price.created", asked=True
-            )
+            catalogue.prices[key, currency] = _sell(journal, at + 1, price)
     for coupon_id, terms in COUPONS.items():
         coupon = shapes.coupon(coupon_id, created=at + 1, livemode=livemode, **terms)
         catalogue.coupons[coupon_id] = journal.add(coupon, at + 1, "coupon.created", asked=True)
+    for code, coupon_id in CODES.items():
+        word = shapes.promotion_code(
+            journal.names.new("promo"), code, coupon_id, created=at + 1, livemode=livemode
+        )
+        catalogue.codes[code] = journal.add(word, at + 1, "promotion_code.created", asked=True)
     for key, product in products.items():
         first = next(
             price for (plan, _), price in catalogue.prices.items() if PLANS[plan].product == key
@@ -175,11 +184,90 @@ def open_shop(journal: Journal, at: int) -> Catalogue:
     return catalogue
 
 
+def _sell(journal: Journal, at: int, price: Json) -> Json:
+    """A new price; a recurring one is a plan too, under the same id."""
+    journal.add(price, at, "price.created", asked=True)
+    if price["recurring"]:
+        journal.tell(shapes.plan(price), at, "plan.created", asked=True)
+    return price
+
+
+def _change_price(journal: Journal, at: int, price: Json, changes: Json) -> None:
+    old = {key: price[key] for key in changes}
+    journal.change(price, at, changes, "price.updated", asked=True)
+    journal.tell(shapes.plan(price), at, "plan.updated", previous=old, asked=True)
+
+
 def close_legacy(journal: Journal, catalogue: Catalogue, at: int) -> None:
     """The company stops selling a product that nobody had bought."""
     ended = [price for (plan, _), price in catalogue.prices.items() if plan == "legacy_monthly"]
     for price in ended:
-        journal.change(price, at, {"active": False}, "price.updated", asked=True)
+        _change_price(journal, at, price, {"active": False})
     product = journal.objects[ended[0]["product"]]
     changes = {"active": False, "default_price": None, "updated": at + HOUR}
     journal.change(product, at + HOUR, changes, "product.updated", asked=True)
+
+
+def try_things(journal: Journal, start: int, as_of: int) -> None:
+    """Things the company tries and takes back: products, prices and coupons that are deleted.
+
+    Some go while Stripe still keeps the events about it, some went before. `SEASON` is the id of
+    two coupons, one after the other.
+    """
+    for number, days in enumerate(TRIED_DAYS_AGO):
+        begun, ended = start + (number + 1) * HOUR, as_of - round(days * DAY)
+        if begun + DAY < ended:
+            _try(journal, number, begun, ended)
+    again = as_of - 16 * DAY
+    if start + DAY < again:
+        livemode = journal.account.livemode
+        first = shapes.coupon(
+            "SEASON", "Winter", created=start + 3, livemode=livemode, percent_off=10.0
+        )
+        journal.add(first, start + 3, "coupon.created", asked=True)
+        journal.delete(first, again - HOUR, "coupon.deleted")
+        second = shapes.coupon(
+            "SEASON", "Summer", created=again, livemode=livemode, percent_off=15.0
+        )
+        journal.add(second, again, "coupon.created", asked=True)
+
+
+def _try(journal: Journal, number: int, begun: int, ended: int) -> None:
+    livemode, names = journal.account.livemode, journal.names
+    product = shapes.product(
+        names.new("prod"), f"Experiment {number + 1}", created=begun, livemode=livemode
+    )
+    journal.add(product, begun, "product.created", asked=True)
+    price = shapes.price(
+        names.new("price"),
+        product["id"],
+        lookup_key=f"experiment{number + 1}_usd",
+        currency="usd",
+        unit_amount=900 + 100 * number,
+        interval="month",
+        interval_count=1,
+        tiers_mode=None,
+        created=begun + 1,
+        livemode=livemode,
+    )
+    _sell(journal, begun + 1, price)
+    coupon = shapes.coupon(
+        f"TRY{number + 1}", "Try it", created=begun + 2, livemode=livemode, percent_off=25.0
+    )
+    journal.add(coupon, begun + 2, "coupon.created", asked=True)
+    halfway = begun + (ended - begun) // 2
+    changes = {"name": f"Experiment {number + 1}, second try", "updated": halfway}
+    journal.change(product, halfway, changes, "product.updated", asked=True)
+    _change_price(journal, halfway, price, {"nickname": "early bird"})
+    journal.change(coupon, halfway, {"name": "Try it again"}, "coupon.updated", asked=True)
+    journal.delete(coupon, ended, "coupon.deleted")
+    journal.delete(price, ended + 60, "price.deleted")
+    journal.tell(shapes.plan(price), ended + 60, "plan.deleted", asked=True)
+    journal.delete(product, ended + 120, "product.deleted")
+
+
+def withdraw_code(journal: Journal, catalogue: Catalogue, at: int) -> None:
+    """A promotion code that nobody can use any more."""
+    journal.change(
+        catalogue.codes["BYEBYE"], at, {"active": False}, "promotion_code.updated", asked=True
+    )

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from growth_pipeline.sandbox import shapes
-from growth_pipeline.sandbox.catalogue import Catalogue, close_legacy, open_shop, tiers_of
-from growth_pipeline.sandbox.journal import Account, Journal
+from growth_pipeline.sandbox.catalogue import (
+    Catalogue,
+    close_legacy,
+    open_shop,
+    tiers_of,
+    try_things,
+    withdraw_code,
+)
+from growth_pipeline.sandbox.journal import Account, Journal, Json
 from growth_pipeline.sandbox.ledger import ledger_rows
 from growth_pipeline.sandbox.life import Life, World
 from growth_pipeline.sandbox.names import DAY, HOUR, Names, add_months, month_key, month_start
@@ -24,7 +31,7 @@ _GOLDEN = 0.6180339887498949
 # Stripe keeps events for 30 days; a big company is given no older ones either.
 EVENT_DAYS = 30
 # Part of a kept company's file name: raise it when the same company would come out otherwise.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class Company:
 
     `months` calendar months end at `as_of` (epoch second, exclusive); the last one may be open.
     `customers` is the number before `scale` multiplies it. `all_events`: events of the whole
-    history (to deliver them), else of the last 30 days only.
+    history (to deliver them), else of the last 30 days only. `api_version`: the account's own, in
+    which its events are written and requests without a version are answered.
     """
 
     as_of: int
@@ -43,12 +51,23 @@ class Company:
     scale: int = 1
     livemode: bool = False
     all_events: bool = True
+    api_version: str = shapes.API_VERSION
 
     @property
     def account(self) -> Account:
         """The account's id, mode and API version."""
         account_id = f"acct_{Names(self.seed, 'account').digits()[:16]}"
         return Account(account_id, self.livemode, shapes.API_VERSION)
+
+    @property
+    def connected(self) -> Company:
+        """Another company, of a quarter of the size, whose account is connected to this one."""
+        return replace(self, seed=-self.seed - 1, customers=max(1, self.customers // 4))
+
+    @property
+    def shown(self) -> Json:
+        """The account as Stripe shows it."""
+        return shapes.account(self.account.id, created=self.start)
 
     @property
     def name(self) -> str:
@@ -109,6 +128,26 @@ def build(
     store.finish()
 
 
+def endpoint_of(
+    company: Company,
+    url: str = "https://app.example/webhooks/stripe",
+    *,
+    api_version: str | None = shapes.API_VERSION,
+    enabled_events: list[str] | None = None,
+    status: str = "enabled",
+) -> Json:
+    """A webhook endpoint of the account; the same address, the same id."""
+    return shapes.webhook_endpoint(
+        Names(company.seed, "endpoint", url).new("we"),
+        url,
+        api_version=api_version,
+        enabled_events=enabled_events or ["*"],
+        status=status,
+        created=company.start,
+        livemode=company.livemode,
+    )
+
+
 def _open(company: Company) -> tuple[World, Journal]:
     events_from = 0 if company.all_events else company.as_of - EVENT_DAYS * DAY
     shop = Journal(company.account, Names(company.seed, "shop"), events_from)
@@ -116,6 +155,9 @@ def _open(company: Company) -> tuple[World, Journal]:
     close_at = company.start + 60 * DAY
     if close_at + HOUR < company.as_of:
         close_legacy(shop, catalogue, close_at)
+        withdraw_code(shop, catalogue, close_at + 2 * HOUR)
+    try_things(shop, company.start, company.as_of)
+    shop.add(endpoint_of(company), company.start)
     world = World(
         company.seed, company.account, catalogue, company.start, company.as_of, events_from
     )

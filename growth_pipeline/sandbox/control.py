@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,13 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from growth_pipeline.sandbox.company import Company
+from growth_pipeline.sandbox.company import Company, endpoint_of
 from growth_pipeline.sandbox.faults import Fault
 from growth_pipeline.sandbox.journal import Json
+from growth_pipeline.sandbox.lists import RESOURCES
+from growth_pipeline.sandbox.names import DAY
 from growth_pipeline.sandbox.planting import plant
 from growth_pipeline.sandbox.store import Store
-from growth_pipeline.sandbox.stripe_server import Access, StripeServer
-from growth_pipeline.sandbox.webhooks import Deliveries, Delivery, Order
+from growth_pipeline.sandbox.stripe_server import Access, StripeServer, Tenant
+from growth_pipeline.sandbox.versions import family_of
+from growth_pipeline.sandbox.view import event_body
+from growth_pipeline.sandbox.webhooks import Deliveries, Delivery, Form, Order
 
 _Made = TypeVar("_Made", Order, Fault)
 _BLOCK = 2000
@@ -34,11 +37,20 @@ class WrongRequestError(Exception):
 
 
 def create_app(
-    store: Store, company: Company, access: Access, *, on_ready: Callable[[], None] | None = None
+    store: Store,
+    company: Company,
+    access: Access,
+    *,
+    connected: Sequence[Tenant] = (),
+    on_ready: Callable[[], None] | None = None,
 ) -> Starlette:
-    """The whole server: Stripe's API under `/v1`, the controls under `/_sandbox`."""
-    stripe = StripeServer(store, company, access)
-    controls = _Controls(store, company, access, stripe)
+    """The whole server: Stripe's API under `/v1`, the controls under `/_sandbox`.
+
+    `connected`: accounts that the key may ask about by `Stripe-Account`.
+    """
+    own = Tenant(store, company)
+    stripe = StripeServer(own, access, connected)
+    controls = _Controls((own, *connected), access, stripe)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -54,7 +66,9 @@ def create_app(
         lifespan=lifespan,
         routes=[
             Route("/v1/{path:path}", stripe.answer, methods=_METHODS),
+            Route("/v2/core/events/{id}", stripe.answer_thin, methods=_METHODS),
             control("deliveries", "POST", controls.start_delivery),
+            control("webhook_endpoints", "POST", controls.put_endpoint),
             control("deliveries/{id}", "GET", controls.show_delivery),
             control("deliveries/{id}", "DELETE", controls.stop_delivery),
             control("events", "GET", controls.show_events),
@@ -71,12 +85,10 @@ def create_app(
 class _Controls:
     """What the control addresses do. All answers are JSON."""
 
-    def __init__(
-        self, store: Store, company: Company, access: Access, stripe: StripeServer
-    ) -> None:
+    def __init__(self, tenants: Sequence[Tenant], access: Access, stripe: StripeServer) -> None:
         self.deliveries = Deliveries()
-        self._store = store
-        self._company = company
+        self._tenants = {tenant.account_id: tenant for tenant in tenants}
+        self._own = tenants[0]
         self._key = access.api_key
         self._stripe = stripe
 
@@ -107,13 +119,31 @@ class _Controls:
         for key in ("drop", "types"):
             if body.get(key) is not None:
                 body[key] = frozenset(_ids(body[key], key))
+        body["off"] = self._times_off(body.pop("off_days", None), body.get("off", ()))
         order = _made(Order, body)
-        delivery = Delivery(
-            order,
-            partial(self._store.events, with_lost=False),
-            on_acknowledged=self._store.mark_delivered,
-        )
+        tenant = self._tenant(order.account)
+        version = order.api_version or tenant.company.api_version
+        if family_of(version) is None:
+            raise WrongRequestError(f"{version} is no API version")
+        form = Form(order, tenant.store, version)
+        delivery = Delivery(order, form, on_acknowledged=tenant.store.mark_delivered)
         return _json({"delivery_id": self.deliveries.start(delivery)}, 202)
+
+    def _tenant(self, account_id: str | None) -> Tenant:
+        if account_id is None:
+            return self._own
+        if account_id not in self._tenants:
+            known = ", ".join(self._tenants)
+            raise WrongRequestError(f"{account_id} is no account here; there are: {known}")
+        return self._tenants[account_id]
+
+    def _times_off(self, days: float | None, spans: Any) -> tuple[tuple[int, int], ...]:
+        """When the endpoint was disabled: in the last `days`, and in spans of epoch seconds."""
+        off = [(int(start), int(end)) for start, end in spans]
+        if days is not None:
+            as_of = self._own.company.as_of
+            off.append((as_of - round(days * DAY), as_of))
+        return tuple(off)
 
     def show_delivery(self, request: Request, _: Json) -> Response:
         """How far a delivery is."""
@@ -128,9 +158,20 @@ class _Controls:
         delivery.stop()
         return self.show_delivery(request, {})
 
-    def show_events(self, _: Request, __: Json) -> Response:
+    def put_endpoint(self, _: Request, body: Json) -> Response:
+        """Registers a webhook endpoint, or changes the one with this address."""
+        unknown = set(body) - {"url", "api_version", "enabled_events", "status"}
+        if unknown or not isinstance(body.get("url"), str):
+            raise WrongRequestError("give url; and api_version, enabled_events, status if you like")
+        endpoint = endpoint_of(self._own.company, **body)
+        self._own.store.put(RESOURCES["webhook_endpoints"], endpoint)
+        return _json(endpoint)
+
+    def show_events(self, request: Request, _: Json) -> Response:
         """All events in order of time, one JSON object a line; lost ones too."""
-        lines = (event.body + b"\n" for event in self._store.events())
+        tenant = self._tenant(request.query_params.get("account"))
+        store, version = tenant.store, tenant.company.api_version
+        lines = (event_body(store, event.body, version) + b"\n" for event in store.events())
         return StreamingResponse(_in_blocks(lines), media_type="application/x-ndjson")
 
     # --- the truth -----------------------------------------------------------------------------
@@ -138,15 +179,17 @@ class _Controls:
     def show_truth(self, request: Request, _: Json) -> Response:
         """The expected ledger (before tampering), what was planted, the months."""
         month = request.query_params.get("month")
-        return StreamingResponse(_in_blocks(self._truth(month)), media_type="application/json")
+        tenant = self._tenant(request.query_params.get("account"))
+        truth = _in_blocks(self._truth(tenant, month))
+        return StreamingResponse(truth, media_type="application/json")
 
-    def _truth(self, month: str | None) -> Iterator[bytes]:
-        company = self._company
-        planting = self._store.fact("planting") or {"problems": [], "tampering": []}
+    def _truth(self, tenant: Tenant, month: str | None) -> Iterator[bytes]:
+        company = tenant.company
+        planting = tenant.store.fact("planting") or {"problems": [], "tampering": []}
         head = {
             "account_id": company.account.id,
             "livemode": company.livemode,
-            "api_version": company.account.api_version,
+            "api_version": company.api_version,
             "as_of": company.as_of,
             "months": company.month_keys,
             "closed_months": company.closed_months,
@@ -155,7 +198,7 @@ class _Controls:
         }
         yield orjson.dumps(head)[:-1] + b',"payments":['
         separator = b""
-        for row in self._store.ledger(month):
+        for row in tenant.store.ledger(month):
             yield separator + orjson.dumps(row)
             separator = b","
         yield b"]}"
@@ -164,10 +207,10 @@ class _Controls:
         """Chooses the discrepancies; call it before the delivery that is to lose events."""
         months = body.get("months")
         if months is not None:
-            unknown = set(_ids(months, "months")) - set(self._company.closed_months)
+            unknown = set(_ids(months, "months")) - set(self._own.company.closed_months)
             if unknown:
                 raise WrongRequestError(f"{', '.join(sorted(unknown))}: not a closed month here")
-        return _json(plant(self._store, self._company, months))
+        return _json(plant(self._own.store, self._own.company, months))
 
     # --- faults --------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,20 +10,37 @@ import orjson
 from growth_pipeline.sandbox.errors import ApiError
 from growth_pipeline.sandbox.journal import NESTED_LIMIT, Json
 from growth_pipeline.sandbox.lists import BY_OBJECT, RESOURCES
-from growth_pipeline.sandbox.store import Condition, Store
+from growth_pipeline.sandbox.store import Condition
+from growth_pipeline.sandbox.view import View
 
 MAX_LEVELS = 4
 _ANY = "*"
 # Object -> dotted path -> object that the id there names.
 _EXPANDABLE: dict[str, dict[str, str]] = {
     "balance_transaction": {"source": _ANY},
+    "checkout.session": {
+        "customer": "customer",
+        "invoice": "invoice",
+        "payment_intent": "payment_intent",
+        "subscription": "subscription",
+    },
+    "credit_note": {
+        "customer": "customer",
+        "invoice": "invoice",
+        "refunds.refund": "refund",
+    },
+    "customer": {"invoice_settings.default_payment_method": "payment_method"},
     "charge": {
         "customer": "customer",
         "payment_intent": "payment_intent",
         "balance_transaction": "balance_transaction",
         "failure_balance_transaction": "balance_transaction",
     },
-    "discount": {"customer": "customer", "source.coupon": "coupon"},
+    "discount": {
+        "customer": "customer",
+        "promotion_code": "promotion_code",
+        "source.coupon": "coupon",
+    },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
     "invoice": {
         "customer": "customer",
@@ -33,14 +50,22 @@ _EXPANDABLE: dict[str, dict[str, str]] = {
         "total_discount_amounts.discount": "discount",
     },
     "invoice_payment": {"invoice": "invoice", "payment.payment_intent": "payment_intent"},
+    "invoiceitem": {"customer": "customer", "invoice": "invoice"},
     "line_item": {"discounts": "discount", "pricing.price_details.price": "price"},
-    "payment_intent": {"customer": "customer", "latest_charge": "charge"},
+    "payment_intent": {
+        "customer": "customer",
+        "latest_charge": "charge",
+        "payment_method": "payment_method",
+    },
+    "payment_method": {"customer": "customer"},
     "payout": {
         "balance_transaction": "balance_transaction",
         "failure_balance_transaction": "balance_transaction",
     },
+    "plan": {"product": "product"},
     "price": {"product": "product"},
     "product": {"default_price": "price"},
+    "promotion_code": {"customer": "customer", "promotion.coupon": "coupon"},
     "refund": {
         "charge": "charge",
         "payment_intent": "payment_intent",
@@ -49,12 +74,19 @@ _EXPANDABLE: dict[str, dict[str, str]] = {
     },
     "subscription": {
         "customer": "customer",
+        "default_payment_method": "payment_method",
         "latest_invoice": "invoice",
+        "schedule": "subscription_schedule",
         "discounts": "discount",
         "items.data.price.product": "product",
         "items.data.discounts": "discount",
     },
     "subscription_item": {"price.product": "product", "discounts": "discount"},
+    "subscription_schedule": {
+        "customer": "customer",
+        "phases.items.price": "price",
+        "subscription": "subscription",
+    },
 }
 # Lists that appear only when asked for: object -> key -> (list, column that names the owner).
 _INCLUDABLE = {
@@ -65,7 +97,7 @@ _INCLUDABLE = {
 _BY_PREFIX = {"ch": "charge", "re": "refund", "dp": "dispute", "po": "payout"}
 
 
-def split_paths(kind: str, paths: Sequence[str], *, in_list: bool) -> list[list[str]]:
+def split_paths(view: View, kind: str, paths: Sequence[str], *, in_list: bool) -> list[list[str]]:
     """The paths' steps below each object of a kind.
 
     Raises: ApiError (400) for a path too deep, or one that leads to nothing expandable.
@@ -82,7 +114,7 @@ def split_paths(kind: str, paths: Sequence[str], *, in_list: bool) -> list[list[
             raise _not_expandable(
                 path, hint=f" You may want to try expanding 'data.{path}' instead."
             )
-        if not _leads_somewhere(kind, steps):
+        if not _leads_somewhere(view, kind, steps):
             raise _not_expandable(path)
         split.append(steps)
     return split
@@ -92,68 +124,73 @@ def _not_expandable(path: str, hint: str = "") -> ApiError:
     return ApiError(400, f"This property cannot be expanded ({path}).{hint}", param="expand")
 
 
-def _leads_somewhere(kind: str, steps: Sequence[str]) -> bool:
+def _expandable(view: View, kind: str) -> Mapping[str, str]:
+    return {**_EXPANDABLE.get(kind, {}), **view.former(kind)}
+
+
+def _leads_somewhere(view: View, kind: str, steps: Sequence[str]) -> bool:
     if kind == _ANY:
         return True
+    known = _expandable(view, kind)
     for count in range(1, len(steps) + 1):
         path, rest = ".".join(steps[:count]), steps[count:]
-        if path in _EXPANDABLE.get(kind, {}):
-            return not rest or _leads_somewhere(_EXPANDABLE[kind][path], rest)
+        if path in known:
+            return not rest or _leads_somewhere(view, known[path], rest)
         if path in _INCLUDABLE.get(kind, {}):
             inner = RESOURCES[_INCLUDABLE[kind][path][0]].object
-            return not rest or (rest[0] == "data" and _leads_somewhere(inner, rest[1:]))
+            return not rest or (rest[0] == "data" and _leads_somewhere(view, inner, rest[1:]))
         if (kind, path) == ("price", "tiers"):
             return not rest
     return False
 
 
-def expand(store: Store, obj: Json, steps: Sequence[str]) -> None:
+def expand(view: View, obj: Json, steps: Sequence[str]) -> None:
     """Expands one path in an object, in place."""
-    _walk(store, obj, obj, [], list(steps))
+    _walk(view, obj, obj, [], list(steps))
 
 
-def _walk(store: Store, owner: Json, node: Any, trail: list[str], steps: list[str]) -> None:
+def _walk(view: View, owner: Json, node: Any, trail: list[str], steps: list[str]) -> None:
     if isinstance(node, list):
         for element in node:
-            _walk(store, owner, element, trail, steps)
+            _walk(view, owner, element, trail, steps)
     elif isinstance(node, dict) and steps:
-        _step(store, owner, node, [*trail, steps[0]], steps[1:])
+        _step(view, owner, node, [*trail, steps[0]], steps[1:])
 
 
-def _step(store: Store, owner: Json, node: Json, trail: list[str], rest: list[str]) -> None:
+def _step(view: View, owner: Json, node: Json, trail: list[str], rest: list[str]) -> None:
     key, path = trail[-1], ".".join(trail)
     if key not in node:
-        node[key] = _included(store, owner, key)
-        _go_on(store, node[key]["data"] if rest else [], rest[1:])
-    elif path in _EXPANDABLE.get(owner["object"], {}):
-        node[key] = _resolve(store, _EXPANDABLE[owner["object"]][path], node[key])
-        _go_on(store, node[key] if isinstance(node[key], list) else [node[key]], rest)
+        node[key] = _included(view, owner, key)
+        _go_on(view, node[key]["data"] if rest else [], rest[1:])
+    elif path in (known := _expandable(view, owner["object"])):
+        node[key] = _resolve(view, known[path], node[key])
+        _go_on(view, node[key] if isinstance(node[key], list) else [node[key]], rest)
     else:
-        _walk(store, owner, node[key], trail, rest)
+        _walk(view, owner, node[key], trail, rest)
 
 
-def _go_on(store: Store, objects: Sequence[Any], steps: list[str]) -> None:
+def _go_on(view: View, objects: Sequence[Any], steps: list[str]) -> None:
     """Expands the rest of a path in objects that are there now; ids of none stay as they are."""
     for obj in objects:
         if isinstance(obj, dict):
-            _walk(store, obj, obj, [], steps)
+            _walk(view, obj, obj, [], steps)
 
 
-def _resolve(store: Store, target: str, value: Any) -> Any:
+def _resolve(view: View, target: str, value: Any) -> Any:
     if isinstance(value, list):
-        return [_resolve(store, target, one) for one in value]
+        return [_resolve(view, target, one) for one in value]
     if not isinstance(value, str):
         return value
     kind = _BY_PREFIX[value.split("_")[0]] if target == _ANY else target
-    row = store.find(BY_OBJECT[kind], value)
+    row = view.find(BY_OBJECT[kind], value)
     return orjson.loads(row.body) if row else value
 
 
-def _included(store: Store, owner: Json, key: str) -> Any:
+def _included(view: View, owner: Json, key: str) -> Any:
     if (owner["object"], key) == ("price", "tiers"):
-        return store.fact(f"tiers/{owner['id']}")
+        return view.fact(f"tiers/{owner['id']}")
     name, column = _INCLUDABLE[owner["object"]][key]
-    page = store.page(RESOURCES[name], [Condition(f"{column} = ?", (owner["id"],))], NESTED_LIMIT)
+    page = view.page(RESOURCES[name], [Condition(f"{column} = ?", (owner["id"],))], NESTED_LIMIT)
     url = f"/v1/{name}?{column}={owner['id']}"
     if name == "refunds":
         url = f"/v1/charges/{owner['id']}/refunds"

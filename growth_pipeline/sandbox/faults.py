@@ -117,7 +117,7 @@ def refusal(fault: Fault, resource: str, account_id: str) -> ApiError | None:
     if fault.kind == "401":
         return ApiError(401, "Expired API Key provided: rk_test_***", code="api_key_expired")
     if fault.kind == "403":
-        right = f"rak_{resource.removesuffix('s')}_read"
+        right = f"rak_{resource.removesuffix('s').replace('/', '_')}_read"
         return ApiError(
             403,
             "The provided key 'rk_test_***' does not have the required permissions for this "

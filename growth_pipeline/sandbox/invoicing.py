@@ -10,6 +10,7 @@ from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.life import Life, Line
 from growth_pipeline.sandbox.names import DAY, HOUR
 from growth_pipeline.sandbox.payments import attempt, cancel_intent, make_intent
+from growth_pipeline.sandbox.phases import release
 
 _RETRY_DAYS = (3, 5, 7)
 _PAID = ("invoice.updated", "invoice.paid", "invoice.payment_succeeded")
@@ -47,6 +48,9 @@ def draft(
 
 
 def _line(life: Life, at: int, invoice_id: str, line: Line) -> Json:
+    if line.invoice_item:
+        # Stripe has no event for an invoice item that finds its invoice.
+        life.journal.objects[line.invoice_item]["invoice"] = invoice_id
     made = shapes.invoice_line(
         life.names.new("il"),
         invoice_id,
@@ -54,11 +58,11 @@ def _line(life: Life, at: int, invoice_id: str, line: Line) -> Json:
         amount=line.amount,
         description=line.description,
         period=line.period,
-        invoice_item_id=life.names.new("ii") if line.proration else None,
+        invoice_item_id=line.invoice_item,
         credited_invoice=line.credits,
         livemode=life.livemode,
     )
-    if life.discount and not line.proration and _runs(life.discount, at):
+    if life.discount and line.invoice_item is None and _runs(life.discount, at):
         coupon = life.catalogue.coupons[life.discount["source"]["coupon"]]
         amount = discount_of(coupon, line.amount, life.currency)
         if amount:
@@ -216,6 +220,7 @@ def end_subscription(life: Life, at: int, reason: str) -> None:
         "cancellation_details": {**life.subscription["cancellation_details"], "reason": reason},
     }
     asked = reason == "cancellation_requested" and not life.subscription["cancel_at_period_end"]
+    release(life, at, canceled=True)
     life.journal.change(
         life.subscription, at, changes, "customer.subscription.deleted", asked=asked
     )

@@ -55,6 +55,7 @@ class Journal:
     def add(self, obj: Json, at: int, *types: str, asked: bool = False) -> Json:
         """A new object, with an event of each type. `asked`: by an API request, not automation."""
         self.objects[obj["id"]] = obj
+        self.deleted.pop(obj["id"], None)  # an id that was chosen may be chosen again
         self.tell(obj, at, *types, asked=asked)
         return obj
 
@@ -65,7 +66,7 @@ class Journal:
         """
         previous = None
         if at >= self.events_from:
-            previous = _old_values(obj, changes)
+            previous = old_values(obj, changes)
         obj.update(changes)
         self.tell(obj, at, *types, previous=previous, asked=asked)
 
@@ -112,7 +113,7 @@ class Journal:
         }
 
 
-def _old_values(before: Json, after: Json) -> Json:
+def old_values(before: Json, after: Json) -> Json:
     """Old values of what differs: of a changed hash its changed keys, a changed list whole."""
     old: Json = {}
     for key, value in after.items():
@@ -120,7 +121,7 @@ def _old_values(before: Json, after: Json) -> Json:
         if earlier == value:
             continue
         if isinstance(earlier, dict) and isinstance(value, dict):
-            old[key] = _old_values(earlier, value)
+            old[key] = old_values(earlier, value)
         else:
             old[key] = earlier
     return old

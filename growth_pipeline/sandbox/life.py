@@ -38,14 +38,14 @@ class World:
 class Line(NamedTuple):
     """An invoice line to be: for an item, an amount, a period; `credits` names a prorated invoice.
 
-    `proration`: the line corrects a period that was billed before.
+    `invoice_item`: the line corrects a period that was billed before, and waits as this item.
     """
 
     item: Json
     amount: int
     description: str
     period: tuple[int, int]
-    proration: bool = False
+    invoice_item: str | None = None
     credits: str | None = None
 
 
@@ -60,8 +60,10 @@ class Life:
         self.journal = Journal(world.account, self.names, world.events_from)
         self.currency = CURRENCY_CYCLE[(index + index // len(CURRENCY_CYCLE)) % len(CURRENCY_CYCLE)]
         self.payment_method: str | None = self.names.new("pm")
+        self.bank_account: str | None = None
         self.last4 = f"{self.rng.randrange(10_000):04d}"
         self.declines = 0
+        self.bank_refuses = False
         self.gives_up = "cancel"
         self.customer: Json = {}
         self.subscription: Json = {}
@@ -71,7 +73,9 @@ class Life:
         self.coupon: str | None = None
         self.pending_lines: list[Line] = []
         self.invoice_count = 0
+        self.credit_count = 0
         self.joins: dict[str, Json] = {}
+        self.sessions: dict[str, Json] = {}
         self._queue: list[tuple[int, int, Callable[..., object], tuple[Any, ...], Json]] = []
         self._queued = 0
 

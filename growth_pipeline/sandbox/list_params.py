@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, reduce
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import stripe.params
@@ -22,13 +22,16 @@ _OPTIONS = frozenset(RequestOptions.__annotations__)
 
 @cache
 def known_params(name: str) -> Mapping[str, Any]:
-    """Query parameters of one of the SDK's parameter types, such as `ChargeListParams`.
+    """Query parameters of one of the SDK's types, such as `ChargeListParams`.
+
+    A dotted name is of a module of its own: `checkout.SessionListParams`.
 
     Shapes: name -> type hint; request options (api_key, ...) are no query parameters.
     """
     # Names that the SDK imports for type checkers only; request options use them, no query does.
     elsewhere = {"StripeContext": object, "Mapping": Mapping}
-    hints = get_type_hints(getattr(stripe.params, name), localns=elsewhere)
+    kind = reduce(getattr, name.split("."), stripe.params)
+    hints = get_type_hints(kind, localns=elsewhere)
     return {key: hint for key, hint in hints.items() if key not in _OPTIONS}
 
 

@@ -6,6 +6,12 @@ from fractions import Fraction
 
 from growth_pipeline.sandbox import shapes
 from growth_pipeline.sandbox.balance import book_charge, book_dispute, book_refund
+from growth_pipeline.sandbox.checkout import (
+    bank_account,
+    payment_failed,
+    payment_succeeded,
+    payment_waits,
+)
 from growth_pipeline.sandbox.currencies import rounded
 from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.life import Life
@@ -53,6 +59,7 @@ def make_intent(
     asked: bool = True,
 ) -> Json:
     """A payment intent of the customer, with its first event. `asked`: not by Stripe's billing."""
+    is_bank = method_type == "sepa_debit"
     intent = shapes.payment_intent(
         life.names.new("pi"),
         life.customer["id"],
@@ -61,7 +68,7 @@ def make_intent(
         description=description,
         capture_method=capture_method,
         method_type=method_type,
-        payment_method=life.payment_method,
+        payment_method=bank_account(life, at) if is_bank else life.payment_method,
         created=at,
         livemode=life.livemode,
     )
@@ -116,6 +123,7 @@ def _succeed(life: Life, at: int, intent: Json, charge: Json) -> None:
         "last_payment_error": None,
     }
     life.journal.change(intent, at, changes, "payment_intent.succeeded")
+    payment_succeeded(life, at, intent)
     # Asynchronous capture: the balance transaction is known a little later.
     life.later(at + 2, settle_charge, charge)
 
@@ -145,11 +153,16 @@ def _wait_for_bank(life: Life, at: int, intent: Json, charge: Json) -> None:
     life.journal.add(charge, at, "charge.pending", asked=True)
     changes = {"status": "processing", "latest_charge": charge["id"]}
     life.journal.change(intent, at, changes, "payment_intent.processing")
+    payment_waits(life, at, intent)
     life.later(at + 4 * DAY, bank_answers, intent, charge)
 
 
 def bank_answers(life: Life, at: int, intent: Json, charge: Json) -> None:
-    """A bank debit that was pending is paid."""
+    """A bank debit that was pending is paid, or comes back unpaid."""
+    if life.bank_refuses:
+        life.bank_refuses = False
+        _bank_refuses(life, at, intent, charge)
+        return
     changes = {
         "status": "succeeded",
         "paid": True,
@@ -160,6 +173,22 @@ def bank_answers(life: Life, at: int, intent: Json, charge: Json) -> None:
     }
     life.journal.change(charge, at, changes, "charge.succeeded")
     _succeed(life, at, intent, charge)
+
+
+def _bank_refuses(life: Life, at: int, intent: Json, charge: Json) -> None:
+    message = "The customer's account has insufficient funds to cover this payment."
+    failure = {"failure_code": "insufficient_funds", "failure_message": message}
+    life.journal.change(charge, at, {"status": "failed", **failure}, "charge.failed")
+    error = {
+        "charge": charge["id"],
+        "code": "insufficient_funds",
+        "doc_url": "https://docs.stripe.com/error-codes#insufficient-funds",
+        "message": message,
+        "type": "card_error",
+    }
+    changes = {"status": "requires_payment_method", "last_payment_error": error}
+    life.journal.change(intent, at, changes, "payment_intent.payment_failed")
+    payment_failed(life, at, intent)
 
 
 def settle_charge(life: Life, at: int, charge: Json) -> None:
@@ -205,11 +234,16 @@ def refund_last(
         refund(life, at, charge, rounded(charge["amount_captured"] * share, life.currency), outcome)
 
 
-def refund(life: Life, at: int, charge: Json, amount: int, outcome: str = "succeeds") -> None:
-    """One refund, bounded by what is left of the charge; its later states are queued."""
+def refund(
+    life: Life, at: int, charge: Json, amount: int, outcome: str = "succeeds"
+) -> Json | None:
+    """One refund, bounded by what is left of the charge; its later states are queued.
+
+    None where nothing is left.
+    """
     amount = min(amount, charge["amount_captured"] - charge["amount_refunded"])
     if amount <= 0:
-        return
+        return None
     new = shapes.refund(
         life.names.new("re"), charge, amount=amount, reason="requested_by_customer", created=at
     )
@@ -223,6 +257,7 @@ def refund(life: Life, at: int, charge: Json, amount: int, outcome: str = "succe
         life.later(at + 6 * DAY, refund_fails, new, charge)
     life.journal.add(new, at, "refund.created", asked=True)
     _set_refunded(life, at, charge, amount, "charge.refunded")
+    return new
 
 
 def refund_arrives(life: Life, at: int, waiting: Json) -> None:

@@ -12,6 +12,8 @@ _WEEK = 7 * DAY
 _TRANSIT_DAYS = 2
 # This payout of each currency comes back after it was paid: the bank account was closed.
 _RETURNED = 20
+# This one of each currency is called back before it leaves.
+_CANCELED = 7
 
 
 def pay_out(store: Store, world: World) -> None:
@@ -78,6 +80,11 @@ class _Run:
             livemode=self._world.account.livemode,
         )
         journal.add(payout, at, "payout.created")
+        if self._count == _CANCELED:
+            self._take_back(journal, payout, at + HOUR, {"status": "canceled"})
+            return payout
+        if at + 7 * HOUR < self._world.as_of:
+            journal.change(payout, at + 7 * HOUR, {"status": "in_transit"}, "payout.updated")
         if arrival + 9 < self._world.as_of:
             trace = {"status": "supported", "value": payout_id[-12:]}
             changes = {"status": "paid", "trace_id": trace}
@@ -90,26 +97,45 @@ class _Run:
                 "payout.reconciliation_completed",
             )
         returned_at = arrival + DAY
-        if self._count == _RETURNED and returned_at < self._world.as_of:
-            back = self._transaction(
-                journal, returned_at, payout_id, amount=amount, available=returned_at
-            )
+        if self._count == _RETURNED:
             changes = {
                 "status": "failed",
                 "failure_code": "account_closed",
                 "failure_message": "The bank account has been closed.",
-                "failure_balance_transaction": back["id"],
             }
-            journal.change(payout, returned_at, changes, "payout.updated", "payout.failed")
+            self._take_back(journal, payout, returned_at, changes)
         return payout
 
+    def _take_back(self, journal: Journal, payout: Json, at: int, changes: Json) -> None:
+        """The money is on the balance again, because the payout was canceled or has failed."""
+        if at >= self._world.as_of:
+            return
+        back = self._transaction(
+            journal,
+            at,
+            payout["id"],
+            amount=payout["amount"],
+            available=at,
+            kind="payout_cancel" if changes["status"] == "canceled" else "payout_failure",
+        )
+        types = ("payout.updated", f"payout.{changes['status']}")
+        known = {**changes, "failure_balance_transaction": back["id"]}
+        journal.change(payout, at, known, *types)
+
     def _transaction(
-        self, journal: Journal, at: int, payout_id: str, *, amount: int, available: int
+        self,
+        journal: Journal,
+        at: int,
+        payout_id: str,
+        *,
+        amount: int,
+        available: int,
+        kind: str = "payout",
     ) -> Json:
-        """Money out, or (above 0) back in because the payout has failed."""
+        """Money out, or (above 0) back in."""
         made = shapes.balance_transaction(
             self._names.new("txn"),
-            kind="payout" if amount < 0 else "payout_failure",
+            kind=kind,
             category="payout" if amount < 0 else "payout_reversal",
             amount=amount,
             fee=0,

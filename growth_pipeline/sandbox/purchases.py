@@ -5,8 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from growth_pipeline.sandbox import shapes
+from growth_pipeline.sandbox.checkout import attach_card, detach_all, open_session
 from growth_pipeline.sandbox.currencies import list_price
 from growth_pipeline.sandbox.invoicing import end_subscription
+from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.life import FIRST_NAMES, LAST_NAMES, Life
 from growth_pipeline.sandbox.names import DAY, HOUR
 from growth_pipeline.sandbox.payments import attempt, capture, make_intent, release
@@ -27,6 +29,7 @@ def sign_up(life: Life, at: int) -> None:
         livemode=life.livemode,
     )
     life.customer = life.journal.add(customer, at, "customer.created", asked=True)
+    attach_card(life, at)
 
 
 def change_email(life: Life, at: int) -> None:
@@ -39,6 +42,10 @@ def leave(life: Life, at: int) -> None:
     """The customer is deleted; a running subscription is cancelled first."""
     if life.subscription and life.subscription["status"] not in {"canceled", "incomplete_expired"}:
         end_subscription(life, at, "cancellation_requested")
+    for item in list(life.journal.objects.values()):
+        if item["object"] == "invoiceitem" and item["invoice"] is None:
+            life.journal.delete(item, at, "invoiceitem.deleted")
+    detach_all(life, at)
     gone = {"id": life.customer["id"], "object": "customer", "deleted": True}
     life.journal.delete(life.customer, at, "customer.deleted", answer=gone)
 
@@ -51,17 +58,36 @@ def delete_draft(life: Life, at: int) -> None:
             return
 
 
-def buy(life: Life, at: int, *, cents: int, method: str = "card", declines: int = 0) -> None:
-    """A purchase outside any subscription; a declined attempt is tried again within minutes."""
+def buy(
+    life: Life,
+    at: int,
+    *,
+    cents: int,
+    method: str = "card",
+    declines: int = 0,
+    bank_refuses: bool = False,
+) -> None:
+    """A purchase by Checkout; a declined attempt is tried again within minutes.
+
+    `bank_refuses`: days later the bank says that it does not pay.
+    """
     life.declines += declines
+    life.bank_refuses = bank_refuses
+    amount = list_price(cents, life.currency)
+    session = open_session(life, at, mode="payment", amount=amount, method_type=method)
+    life.later(at + 95, _confirm, session, method)
+
+
+def _confirm(life: Life, at: int, session: Json, method: str) -> None:
     intent = make_intent(
         life,
         at,
-        list_price(cents, life.currency),
+        session["amount_total"],
         "One-off purchase",
         capture_method="automatic_async",
         method_type=method,
     )
+    life.sessions[intent["id"]] = session
     pay(life, at, intent["id"])
 
 

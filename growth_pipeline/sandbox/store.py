@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from growth_pipeline.sandbox import shapes
 from growth_pipeline.sandbox.journal import Event, Journal, Json
 from growth_pipeline.sandbox.lists import (
     BY_OBJECT,
@@ -114,7 +115,10 @@ class Store:
             self._keep(BY_OBJECT[obj["object"]], obj, answer, hidden=hidden)
             if obj["object"] in CHILDREN:
                 for child in journal.children[object_id]:
-                    self._keep(RESOURCES[CHILDREN[obj["object"]]], child, child)
+                    kind = RESOURCES[CHILDREN[obj["object"]]]
+                    self._keep(kind, child, child, parent=object_id)
+            if obj["object"] == "price" and obj["recurring"]:
+                self._keep(RESOURCES["plans"], obj, shapes.plan(obj))
         for event in journal.events:
             body = self._pack(event.type, event.body)
             row = (self._take_pos(), event.id, event.created, 0, body, event.type, event.object_id)
@@ -122,10 +126,28 @@ class Store:
         if sum(map(len, self._waiting.values())) >= _BATCH:
             self.flush()
 
-    def _keep(self, resource: Resource, obj: Json, answer: Json, *, hidden: bool = False) -> None:
+    def _keep(
+        self,
+        resource: Resource,
+        obj: Json,
+        answer: Json,
+        *,
+        hidden: bool = False,
+        parent: str | None = None,
+    ) -> None:
         body = self._pack(resource.object, orjson.dumps(answer))
-        row = (self._take_pos(), obj["id"], obj.get("created"), int(hidden), body)
-        self._waiting[resource.name].append((*row, *column_values(resource, obj)))
+        created = obj.get("created", obj.get("date"))
+        row = (self._take_pos(), obj["id"], created, int(hidden), body)
+        self._waiting[resource.name].append((*row, *column_values(resource, obj, parent)))
+
+    def put(self, resource: Resource, obj: Json) -> None:
+        """One object more in a company that is finished, in place of one with its id."""
+        table = resource.name
+        self._db.execute(f"delete from {table} where id = ?", (obj["id"],))  # noqa: S608 own names
+        (last,) = self._db.execute(f"select max(pos) from {table}").fetchone()  # noqa: S608 own names
+        self._next_pos = max(self._next_pos, last or 0)
+        self._keep(resource, obj, obj)
+        self.flush()
 
     def _take_pos(self) -> int:
         self._next_pos += 1
@@ -255,6 +277,16 @@ class Store:
             Event(created, event_id, event_type, about, self._unpack(event_type, body))
             for created, event_id, event_type, about, body in rows
         ]
+
+    def told_before(self, event_id: str) -> int | None:
+        """When the event before this one, about the same object, happened; None for the first."""
+        row = self._db.execute(
+            "select max(earlier.created) from events as this join events as earlier"
+            " on earlier.object_id = this.object_id"
+            " and (earlier.created, earlier.pos) < (this.created, this.pos) where this.id = ?",
+            (event_id,),
+        ).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
 
     def lose(self, event_ids: Iterable[str]) -> None:
         """Marks events that never reach a webhook endpoint."""

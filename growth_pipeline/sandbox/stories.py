@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from growth_pipeline.sandbox import payments, purchases, subscriptions
+from growth_pipeline.sandbox import (
+    checkout,
+    credits,
+    payments,
+    phases,
+    purchases,
+    subscriptions,
+)
 from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.life import Life
 from growth_pipeline.sandbox.names import DAY, HOUR
@@ -65,7 +72,10 @@ STORIES = (
     Story("steady, monthly", ("starter_monthly",), is_steady=True),
     Story("steady, yearly", ("pro_yearly",), is_steady=True),
     Story("steady, weekly", ("pulse_weekly",), is_steady=True),
-    Story("steady, quarterly", ("pro_quarterly",), steps=(_step(40, purchases.change_email),)),
+    Story("steady, quarterly", ("pro_quarterly",), steps=(
+        _step(40, purchases.change_email),
+        _step(120, checkout.renew_card),
+    )),
     Story(
         "seats come and go",
         ("team_monthly",),
@@ -80,7 +90,9 @@ STORIES = (
     Story("tiers, volume", ("volume_flat",), {"quantity": 18}, (
         _step(95, subscriptions.change_plan, quantity=28),
     )),
-    Story("trial, converted", ("pro_monthly",), {"trial_days": 14}),
+    Story("trial, converted", ("pro_monthly",), {"trial_days": 14, "checkout": True}, (
+        _step(130, credits.credit_paid, share=_HALF),
+    )),
     Story("trial, cancelled", ("starter_monthly",), {"trial_days": 14}, (
         _step(9, subscriptions.cancel, when="period_end"),
     )),
@@ -121,11 +133,16 @@ STORIES = (
     Story("cancels, then stays", ("starter_monthly",), steps=(
         _step(72, subscriptions.cancel, when="period_end", undo_after=4),
     )),
-    Story("cancels at once", ("starter_monthly",), steps=(_step(130, subscriptions.cancel),)),
+    Story("cancels at once", ("starter_monthly",), {"checkout": True}, (
+        _step(58, credits.credit_paid, share=_THIRD, refunded=False),
+        _step(130, subscriptions.cancel),
+    )),
     Story("dunning, recovered", ("pro_monthly",), steps=(_step(70, card_declines, times=2),)),
     Story("dunning, cancelled", ("starter_monthly",), steps=(_step(100, card_declines, times=40),)),
     Story("dunning, unpaid", ("pro_monthly",), steps=(
         _step(80, card_declines, times=400, gives_up="unpaid"),
+        _step(150, credits.credit_open, share=_THIRD, void_after=6),
+        _step(-20, credits.credit_open, share=_PART),
     )),
     Story("dunning, running now", ("pulse_weekly",), steps=(_step(-9, card_declines, times=40),)),
     Story("first payment fails", ("starter_monthly",), {"declines": 1}, (
@@ -163,12 +180,15 @@ STORIES = (
         _step(-4, payments.dispute_last, outcome="open"),
     )),
     Story("friend", ("pro_monthly",), {"coupon": "FRIENDS20"}, is_steady=True),
-    Story("launch offer", ("starter_monthly",), {"coupon": "LAUNCH50"}),
+    Story("launch offer", ("starter_monthly",), {
+        "coupon": "LAUNCH50", "code": "HELLO", "checkout": True,
+    }),
     Story("welcome offer", ("starter_monthly",), {"coupon": "WELCOME5"}, currency="usd"),
     Story("free plan", ("free_monthly",), steps=(
         _step(90, subscriptions.change_plan, to="starter_monthly", bill="now"),
     )),
     Story("everything", tuple(f"addon{number:02d}_monthly" for number in range(1, 13)), steps=(
+        _step(20, credits.credit_paid, share=_HALF),
         _step(45, subscriptions.change_plan, quantity=3),
         _step(110, subscriptions.remove_item),
     )),
@@ -191,12 +211,34 @@ STORIES = (
     )),
     Story("pays by bank", steps=(
         _step(3, purchases.buy, cents=22000, method="sepa_debit"),
+        _step(60, purchases.buy, cents=9000, method="sepa_debit", bank_refuses=True),
         _step(-2, purchases.buy, cents=18000, method="sepa_debit"),
     ), currency="eur"),
     Story("in trial now", ("pro_monthly",), {"trial_days": 30}, signs_up=11),
     Story("paying for the first time now", ("pro_monthly",), {"declines": 1}, signs_up=0.4),
     Story("paused now", ("starter_monthly",), steps=(_step(-12, subscriptions.pause),)),
-    Story("leaves for good", ("starter_monthly",), steps=(_step(160, purchases.leave),)),
+    Story("leaves for good", ("starter_monthly",), steps=(
+        _step(157, subscriptions.change_plan, quantity=2),
+        _step(160, purchases.leave),
+    )),
+    Story("leaves while nobody listens", ("pro_monthly",), steps=(_step(-2.2, purchases.leave),)),
+    Story("left a month ago", ("starter_monthly",), steps=(_step(-30.7, purchases.leave),)),
+    Story("cancelled a month ago", ("pro_monthly",), steps=(_step(-30.6, subscriptions.cancel),)),
+    Story("cancelled just now", ("team_monthly",), {"quantity": 2}, (
+        _step(-1.4, subscriptions.cancel),
+    )),
+    Story("plans a change", ("pro_monthly",), steps=(
+        _step(64, phases.plan_change, to="starter_monthly"),
+        _step(-6, phases.plan_change, to="pro_monthly"),
+    )),
+    Story("plans a change, then cancels", ("pro_monthly",), steps=(
+        _step(78, phases.plan_change, to="starter_monthly"),
+        _step(79, subscriptions.cancel),
+    )),
+    Story("looks at the till", steps=(
+        _step(2, checkout.abandon),
+        _step(-0.45, checkout.abandon),
+    )),
 )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ from fractions import Fraction
 
 from growth_pipeline.sandbox import shapes
 from growth_pipeline.sandbox.catalogue import amount_of
+from growth_pipeline.sandbox.checkout import attach_card, complete, open_session
 from growth_pipeline.sandbox.currencies import rounded
 from growth_pipeline.sandbox.invoicing import draft, end_subscription, finalise
 from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.life import Life, Line
 from growth_pipeline.sandbox.names import DAY, HOUR, add_months, add_periods
+from growth_pipeline.sandbox.phases import follow
 
 _UPDATED = "customer.subscription.updated"
 _OVER = {"canceled", "incomplete_expired"}
@@ -25,9 +27,15 @@ def subscribe(
     quantity: int = 1,
     trial_days: int = 0,
     coupon: str | None = None,
+    code: str | None = None,
+    checkout: bool = False,
     trial_end_without_method: str = "create_invoice",
 ) -> None:
-    """Starts the customer's subscription, in trial or with a first invoice paid at once."""
+    """Starts the customer's subscription, in trial or with a first invoice paid at once.
+
+    `code`: the promotion code that was typed to get the coupon. `checkout`: it begins on a
+    Checkout page, opened a moment before.
+    """
     subscription_id = life.names.new("sub")
     trial = (at, at + trial_days * DAY) if trial_days else None
     prices = [life.catalogue.price(plan, life.currency) for plan in plans]
@@ -57,8 +65,9 @@ def subscribe(
     life.cycle = 0 if trial else 1
     invoice_id = life.names.new("in")
     life.subscription["latest_invoice"] = invoice_id
+    session = open_session(life, at - 25, mode="subscription", amount=0) if checkout else None
     if coupon:
-        _give_discount(life, at, coupon)
+        _give_discount(life, at, coupon, code)
     life.journal.add(life.subscription, at, "customer.subscription.created", asked=True)
     lines = [Line(item, 0, _trial_of(life, item), (at, end)) for item in life.items]
     if not trial:
@@ -67,6 +76,8 @@ def subscribe(
         life, at, lines, reason="subscription_create", period=(at, at), invoice_id=invoice_id
     )
     finalise(life, at, invoice)
+    if session:
+        _complete(life, at, session, invoice)
     life.later(end, renew)
     if trial:
         life.later(max(at, end - 3 * DAY), _warn_of_trial_end)
@@ -74,12 +85,19 @@ def subscribe(
         _use_up_discount(life, at)
 
 
+def _complete(life: Life, at: int, session: Json, invoice: Json) -> None:
+    begun = {"subscription": life.subscription["id"], "invoice": invoice["id"]}
+    amounts = {"amount_subtotal": invoice["subtotal"], "amount_total": invoice["total"]}
+    paid = "paid" if invoice["total"] else "no_payment_required"
+    complete(life, at, session, payment_status=paid, **begun, **amounts)
+
+
 def _nested(life: Life, subscription_id: str) -> Json:
     url = f"/v1/subscription_items?subscription={subscription_id}"
     return life.journal.set_children(subscription_id, url, life.items)
 
 
-def _give_discount(life: Life, at: int, coupon_id: str) -> None:
+def _give_discount(life: Life, at: int, coupon_id: str, code: str | None) -> None:
     coupon = life.catalogue.coupons[coupon_id]
     months = coupon["duration_in_months"]
     life.discount = shapes.discount(
@@ -89,6 +107,7 @@ def _give_discount(life: Life, at: int, coupon_id: str) -> None:
         subscription_id=life.subscription["id"],
         start=at,
         end=add_months(at, months) if months else None,
+        promotion_code=life.catalogue.codes[code]["id"] if code else None,
     )
     life.coupon = coupon_id
     life.journal.add(life.discount, at, "customer.discount.created", asked=True)
@@ -146,7 +165,7 @@ def renew(life: Life, at: int) -> None:
         _end_trial_without_method(life, at)
     else:
         _use_up_discount(life, at)
-        _begin_period(life, at, reason="subscription_cycle")
+        _begin_period(life, at, reason="subscription_cycle", changes=follow(life, at))
 
 
 def _begin_period(life: Life, at: int, *, reason: str, changes: Json | None = None) -> None:
@@ -222,14 +241,30 @@ def change_plan(
 
 
 def _credit(life: Life, at: int, old: Json) -> Line:
-    return Line(
+    line = Line(
         old,
         -_share_left(life, at, old),
         f"Unused time on {_name_of(life, old)}",
         (at, old["current_period_end"]),
-        proration=True,
         credits=life.subscription["latest_invoice"],
     )
+    return _waiting(life, at, line)
+
+
+def _waiting(life: Life, at: int, line: Line) -> Line:
+    """The same line, held by an invoice item until it is billed."""
+    item = shapes.invoice_item(
+        life.names.new("ii"),
+        line.item,
+        life.customer["id"],
+        amount=line.amount,
+        description=line.description,
+        period=line.period,
+        date=at,
+        livemode=life.livemode,
+    )
+    life.journal.add(item, at, "invoiceitem.created")
+    return line._replace(invoice_item=item["id"])
 
 
 def _share_left(life: Life, at: int, item: Json) -> int:
@@ -245,9 +280,8 @@ def _prorate(life: Life, at: int, old: Json, new: Json, *, bill_now: bool) -> No
         _share_left(life, at, new),
         f"Remaining time on {new['quantity']} x {_name_of(life, new)}",
         (at, end),
-        proration=True,
     )
-    lines = [_credit(life, at, old), debit]
+    lines = [_credit(life, at, old), _waiting(life, at, debit)]
     life.items = [new, *life.items[1:]]
     changes: Json = {"items": _nested(life, sub["id"])}
     if bill_now:
@@ -314,6 +348,7 @@ def resume(life: Life, at: int) -> None:
         return
     if life.payment_method is None:
         life.payment_method = life.names.new("pm")
+        attach_card(life, at)
     life.cycle = 0
     changes = {"billing_cycle_anchor": at, "status_details": None}
     _begin_period(life, at, reason="subscription_update", changes=changes)

@@ -19,6 +19,10 @@ from dataclasses import dataclass, field
 import httpx
 
 from growth_pipeline.sandbox.journal import Event, Json
+from growth_pipeline.sandbox.store import Store
+from growth_pipeline.sandbox.thin import notification
+from growth_pipeline.sandbox.versions import is_told
+from growth_pipeline.sandbox.view import event_body
 
 _RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
@@ -35,7 +39,14 @@ class Order:
 
     `duplicate_share`, `late_share`, `drop_share`: parts of the events (0 to 1) that come twice,
     come after all others, or never come. `shuffle_seconds`: how far (in the events' own time) an
-    event may be overtaken. `drop`: event ids that never come. `attempts`: tries per event.
+    event may be overtaken. `drop`: event ids that never come. `types`, `created_gte`,
+    `created_lt`, `limit`: which events it is about. `off`: spans of epoch seconds (from, to) in
+    which the endpoint was disabled: what happened then is never sent. `attempts`: tries per event.
+    `payload`: `snapshot`, or `thin` for notifications. `api_version`: of the endpoint; None is the
+    account's. `account`: a connected account whose events it is about, as a Connect endpoint gets
+    them. `other_mode`: they say that they are of the other mode, which such an endpoint gets too.
+
+    Raises: ValueError for a payload that is neither.
     """
 
     url: str
@@ -48,10 +59,50 @@ class Order:
     drop: frozenset[str] = frozenset()
     types: frozenset[str] | None = None
     created_gte: int = 0
+    created_lt: int | None = None
+    off: tuple[tuple[int, int], ...] = ()
     limit: int | None = None
     seed: int = 1
     attempts: int = 5
     timeout_seconds: float = 10.0
+    payload: str = "snapshot"
+    api_version: str | None = None
+    account: str | None = None
+    other_mode: bool = False
+
+    def __post_init__(self) -> None:
+        if self.payload not in {"snapshot", "thin"}:
+            raise ValueError(f"payload {self.payload!r} is neither snapshot nor thin")
+
+
+class Form:
+    """How events are written for an endpoint: in its version, thin, with the account in it."""
+
+    def __init__(self, order: Order, store: Store, version: str) -> None:
+        self._order = order
+        self._store = store
+        self._version = version
+
+    def events(self, *, bodies: bool) -> Iterator[Event]:
+        """All events that its version has, in order of time; planted losses are left out."""
+        for event in self._store.events(with_lost=False, bodies=bodies):
+            if is_told(event.type, self._version):
+                yield event
+
+    def body(self, event: Event) -> bytes:
+        """The bytes that are signed and sent."""
+        account = self._order.account
+        if self._order.payload == "thin":
+            return self._in_mode(notification(event.body, account))
+        body = self._in_mode(event_body(self._store, event.body, self._version))
+        return body if account is None else body[:-1] + b',"account":"%s"}' % account.encode()
+
+    def _in_mode(self, body: bytes) -> bytes:
+        if not self._order.other_mode:
+            return body
+        modes = (b'"livemode":false', b'"livemode":true')
+        own, other = modes if modes[0] in body else reversed(modes)
+        return body.replace(own, other)
 
 
 @dataclass
@@ -99,38 +150,43 @@ def chosen(events: Iterable[Event], order: Order) -> Iterator[tuple[Event, bool]
     rng = random.Random(f"drop/{order.seed}")
     count = 0
     for event in events:
-        wanted = order.types is None or event.type in order.types
-        if not wanted or event.created < order.created_gte:
+        if not _is_wanted(event, order):
             continue
         if order.limit is not None and count >= order.limit:
             return
         count += 1
-        yield event, event.id not in order.drop and rng.random() >= order.drop_share
+        is_off = any(start <= event.created < end for start, end in order.off)
+        is_lucky = rng.random() >= order.drop_share
+        yield event, is_lucky and not is_off and event.id not in order.drop
+
+
+def _is_wanted(event: Event, order: Order) -> bool:
+    if order.types is not None and event.type not in order.types:
+        return False
+    until = event.created + 1 if order.created_lt is None else order.created_lt
+    return order.created_gte <= event.created < until
 
 
 class Delivery:
-    """One delivery of many events, in a thread of its own so that the server stays quick.
-
-    `events(bodies=...)` gives all events in order of time, with or without their bodies.
-    """
+    """One delivery of many events, in a thread of its own so that the server stays quick."""
 
     def __init__(
         self,
         order: Order,
-        events: Callable[..., Iterable[Event]],
+        form: Form,
         *,
         on_acknowledged: Callable[[str], None],
     ) -> None:
         self.order = order
         self.progress = Progress()
-        self._events = events
+        self._form = form
         self._acknowledged = on_acknowledged
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
         """Begins to send."""
-        for _, is_sent in chosen(self._events(bodies=False), self.order):
+        for _, is_sent in chosen(self._form.events(bodies=False), self.order):
             self.progress.total += is_sent
             self.progress.dropped += not is_sent
         self._thread.start()
@@ -150,7 +206,9 @@ class Delivery:
 
     async def _send_all(self) -> None:
         sent = (
-            event for event, is_sent in chosen(self._events(bodies=True), self.order) if is_sent
+            event
+            for event, is_sent in chosen(self._form.events(bodies=True), self.order)
+            if is_sent
         )
         queue = arrange(sent, self.order)
         await asyncio.gather(*(self._sender(queue) for _ in range(self.order.concurrency)))
@@ -172,6 +230,7 @@ class Delivery:
                     self._acknowledged(event.id)
 
     async def _send(self, transport: httpx.AsyncHTTPTransport, event: Event) -> bool:
+        event = event._replace(body=self._form.body(event))
         for attempt in range(self.order.attempts):
             if attempt:
                 await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS)) - 1])

@@ -25,7 +25,8 @@ from growth_pipeline.core.errors import GrowthError
 if TYPE_CHECKING:
     import polars as pl
 
-ROW_GROUP_ROWS = 100_000  # fixed, so that equal rows give equal bytes however they arrive
+# Fixed, so that equal rows give equal bytes however they arrive; small, because a writer holds one.
+ROW_GROUP_ROWS = 5_000
 _MANIFEST = "manifest.json"
 _TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
@@ -130,15 +131,16 @@ class Lake:
         """Publish new content of one partition; readers see the old or the new, nothing between.
 
         Frames are written one by one, so memory is bounded by the largest. Give at least one, with
-        no rows if there are none: a file without rows keeps its columns. Equal rows and an equal
+        no rows if there are none: a file without rows keeps its columns. The certificate is read
+        after the last frame, so it may state what was found on the way. Equal rows and an equal
         certificate change nothing. The file before stays until `prune`.
         Raises: LakeWriteError (disk full, no rights, …); GrowthError when frames differ in columns.
         """
         folder = _partition_folder(dataset, partition)
-        kept = json.loads(_json(certificate))
         with self._writing(folder) as workspace:
             with _temporary_file(self._store.operations, workspace) as sink:
                 row_count = _write_parquet(sink, frames)
+                kept = json.loads(_json(certificate))
                 sink.finish()
                 sha256, byte_count = sink.sha256, sink.byte_count
                 before = self._read_manifest_or_none(folder)
@@ -195,6 +197,28 @@ class Lake:
         frame: pl.DataFrame = from_arrow(table)  # type: ignore[assignment]
         return frame
 
+    def read_batches(
+        self, manifest: Manifest, columns: Sequence[str] | None = None, *, rows: int = 2_000
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of a partition in their order, a frame of at most `rows` at a time.
+
+        Raises: LakeUnreadableError when the file is damaged or gone.
+        """
+        import pyarrow.parquet as pq
+        from polars import from_arrow
+        from pyarrow import ArrowException
+
+        try:
+            with (
+                self._store.open(self._relative(manifest)) as stream,
+                pq.ParquetFile(stream) as file,
+            ):
+                for batch in file.iter_batches(rows, columns=list(columns) if columns else None):
+                    frame: pl.DataFrame = from_arrow(batch)  # type: ignore[assignment]
+                    yield frame
+        except (OSError, ArrowException) as error:
+            raise _unreadable(manifest.path, error) from error
+
     def verify(self, manifest: Manifest) -> None:
         """Read the whole file again and compare its hash with the manifest's.
 
@@ -233,6 +257,19 @@ class Lake:
         try:
             with self._store.open(_checked(path)) as stream:
                 return bytes(stream.read())
+        except OSError as error:
+            raise _unreadable(self._store.address(path), error) from error
+
+    def find_artifact(self, path: str) -> bytes | None:
+        """Bytes of a small file that may never have been stored; None if it was not.
+
+        Raises: LakeUnreadableError when it is there and cannot be read.
+        """
+        try:
+            with self._store.open(_checked(path)) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise _unreadable(self._store.address(path), error) from error
 

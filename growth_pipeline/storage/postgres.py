@@ -34,6 +34,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 _CONNECT_SECONDS = 10
 _CHECKOUT_SECONDS = 30
+_SILENT_MILLISECONDS = 10_000
 _SCHEME = re.compile(r"^(postgres|postgresql)(\+\w+)?$")
 
 
@@ -140,6 +141,60 @@ class Database:
             ) from None
         except PoolClosed:
             raise RemoteUnavailableError("the connection pool was closed meanwhile") from None
+
+
+class AsyncDatabase:
+    """Connections for the statements of an event loop, each a transaction of its own.
+
+    A statement is committed when `execute` returns, after one round trip. There are as many
+    connections as statements ever ran at once: the caller bounds them. A connection that broke is
+    never used again. Close it at the end.
+    """
+
+    def __init__(self, url: str, *, application_name: str = "growth") -> None:
+        given = _conninfo(url, application_name)
+        # A server that vanished without a word is noticed after this, not after a quarter hour.
+        self._conninfo = psycopg.conninfo.make_conninfo(
+            given, tcp_user_timeout=_SILENT_MILLISECONDS
+        )
+        self._idle: list[psycopg.AsyncConnection[Row]] = []
+
+    def __repr__(self) -> str:
+        return f"AsyncDatabase({_where(self._conninfo)})"
+
+    async def execute(self, query: str, params: Mapping[str, Any]) -> None:
+        """Run one statement and commit it.
+
+        Raises: RemoteUnavailableError when the database cannot be reached (retryable: nothing was
+        stored), OutcomeUnknownError when it went away after the statement was sent,
+        ConfigurationError when a right is missing. Other errors of a statement stay psycopg's.
+        """
+        connection = self._idle.pop() if self._idle else await self._open()
+        try:
+            await connection.execute(_code(query), params)
+        except psycopg.Error as error:
+            translated = _translated(error, connection, committing=True)
+            if translated is error:
+                raise
+            raise translated from error
+        finally:
+            if _is_idle(connection):
+                self._idle.append(connection)
+            else:
+                await connection.close()
+
+    async def close(self) -> None:
+        """End the connections. Twice is harmless; the next use opens one again."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _open(self) -> psycopg.AsyncConnection[Row]:
+        try:
+            return await psycopg.AsyncConnection.connect(
+                self._conninfo, autocommit=True, prepare_threshold=None
+            )
+        except psycopg.OperationalError as error:
+            raise _connect_error(error, self._conninfo) from None
 
 
 def connect(url: str, *, autocommit: bool = False) -> Connection:
@@ -456,6 +511,11 @@ def _connect_error(error: psycopg.OperationalError, conninfo: str) -> GrowthErro
     )
 
 
+def _is_idle(connection: psycopg.BaseConnection[Any]) -> bool:
+    """Whether it is between two transactions; a broken one is not."""
+    return connection.info.transaction_status is pq.TransactionStatus.IDLE
+
+
 def _refuse_failed(connection: Connection) -> None:
     """Postgres answers COMMIT of a failed transaction with a silent rollback; we do not."""
     if connection.info.transaction_status is pq.TransactionStatus.INERROR:
@@ -465,7 +525,9 @@ def _refuse_failed(connection: Connection) -> None:
         )
 
 
-def _translated(error: psycopg.Error, connection: Connection, *, committing: bool) -> Exception:
+def _translated(
+    error: psycopg.Error, connection: psycopg.BaseConnection[Any], *, committing: bool
+) -> Exception:
     """The error as the caller should meet it; a statement's own error stays what it is."""
     if (
         connection.closed

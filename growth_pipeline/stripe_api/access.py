@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
 
+_ACCOUNT = re.compile(r"acct_\w+", re.ASCII)
 _KEY = re.compile(r"(?P<kind>sk|rk)_(?P<mode>live|test)_\w+", re.ASCII)
 _KINDS = {"sk": "secret", "rk": "restricted"}
 
@@ -18,8 +20,12 @@ _KINDS = {"sk": "secret", "rk": "restricted"}
 class StripeAccess:
     """Where Stripe is, with which key, which version, and how fast. The key is in no repr.
 
+    `account_id` names the account of the key, `connected_account` the connected one that is read
+    with it (Stripe Connect), None to read the key's own.
     Raises: ConfigurationError if the key is none of Stripe's, is of the other mode than
     `livemode`, or would travel unencrypted. Units: requests a second, seconds.
+    `concurrent_requests` bounds how many are on their way at once; processes that name the same
+    `budget_folder` share the requests a second.
     """
 
     api_key: str = field(repr=False)
@@ -31,15 +37,37 @@ class StripeAccess:
     endpoint_requests_per_second: float
     timeout_seconds: float
     retry_seconds: float
+    connected_account: str | None = None
+    concurrent_requests: int = 24
+    budget_folder: Path | None = None
 
     def __post_init__(self) -> None:
         _check_key(self.api_key, self.scope.mode)
         _check_base(self.api_base)
+        _check_account(self.connected_account)
 
     @property
     def scope(self) -> Scope:
         """Account and mode of everything read with this access."""
+        return Scope(self.connected_account or self.account_id, self.livemode)
+
+    @property
+    def key_scope(self) -> Scope:
+        """Account and mode of the key: all accounts it reads share its budget of requests.
+
+        Stripe may count requests for connected accounts apart; one budget is the safe reading.
+        """
         return Scope(self.account_id, self.livemode)
+
+    @property
+    def account_headers(self) -> dict[str, str]:
+        """Headers that name the account to read; none for the key's own."""
+        return {"Stripe-Account": self.connected_account} if self.connected_account else {}
+
+    def of_account(self, account_id: str) -> StripeAccess:
+        """The same access to one account: the key's own, or one connected to it."""
+        connected = None if account_id == self.account_id else account_id
+        return replace(self, connected_account=connected)
 
     @property
     def key_kind(self) -> str:
@@ -70,6 +98,14 @@ def _check_key(api_key: str, configured: str) -> None:
         raise ConfigurationError(
             f"GROWTH_STRIPE__API_KEY is a {mode} mode key, but {configured} mode is configured",
             remedy=f"set a {configured} mode key, or configure {mode} mode",
+        )
+
+
+def _check_account(account: str | None) -> None:
+    if account is not None and _ACCOUNT.fullmatch(account) is None:
+        raise ConfigurationError(
+            "GROWTH_STRIPE__CONNECTED_ACCOUNTS names something that is no account id",
+            remedy="list ids as acct_..., separated by commas",
         )
 
 

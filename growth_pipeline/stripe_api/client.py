@@ -8,24 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from urllib.parse import quote as quote_path
 
-from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.stripe_api.access import StripeAccess
 from growth_pipeline.stripe_api.answers import Answer, ObjectGone, TryAgain, raw_text, read_answer
-from growth_pipeline.stripe_api.errors import StripeError, StripeIncompleteError
+from growth_pipeline.stripe_api.errors import StripeError
+from growth_pipeline.stripe_api.pages import (
+    FRUITLESS_RESTARTS,
+    PAGE_SIZE,
+    ListAnswer,
+    first_of_each,
+    never_ends,
+    read_page,
+    refuse_foreign,
+)
 from growth_pipeline.stripe_api.time_windows import Window
 from growth_pipeline.stripe_api.transport import StripeTransport
 from growth_pipeline.stripe_api.versions import Object, adapter_for
 
-__all__ = ["Page", "StripeAccess", "StripeCheck", "StripeReader"]
-
-PAGE_SIZE = 100  # the most Stripe gives
-# A list that is cut off this often without giving one new object will not end.
-_FRUITLESS_RESTARTS = 5
+__all__ = ["LookedUp", "Page", "StripeAccess", "StripeCheck", "StripeReader"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ class Page:
 
 
 @dataclass(frozen=True)
+class LookedUp:
+    """One object as Stripe showed it between the two instants; None: Stripe knows no such id."""
+
+    object: Object | None
+    fetched_from: datetime
+    fetched_to: datetime
+
+
+@dataclass(frozen=True)
 class StripeCheck:
     """What one cheap request told: the key works, of which kind and mode it is, how fast it was."""
 
@@ -54,13 +66,6 @@ class StripeCheck:
     api_version: str
     request_id: str | None
     elapsed_seconds: float
-
-
-@dataclass(frozen=True)
-class _ListAnswer:
-    objects: list[Object]
-    has_more: bool
-    answer: Answer
 
 
 class StripeReader:
@@ -77,6 +82,11 @@ class StripeReader:
         adapter_for(access.api_version)
         self._access = access
         self._transport = StripeTransport(access, clock)
+
+    @property
+    def access(self) -> StripeAccess:
+        """What it reads with; the engine that reads whole lists at once takes the same."""
+        return self._access
 
     @property
     def scope(self) -> Scope:
@@ -135,11 +145,11 @@ class StripeReader:
                 )
             except ObjectGone:
                 fruitless += 1
-                if cursor is None or fruitless > _FRUITLESS_RESTARTS:
-                    raise _never_ends(subject) from None
+                if cursor is None or fruitless > FRUITLESS_RESTARTS:
+                    raise never_ends(subject) from None
                 rest, cursor, listed = rest.up_to_second(cursor["created"]), None, set()
                 continue
-            fresh = _first_of_each(page.objects, known)
+            fresh = first_of_each(page.objects, known)
             fruitless = 0 if fresh else fruitless
             listed.update(found["id"] for found in page.objects)
             yield _page(page, fresh)
@@ -152,22 +162,32 @@ class StripeReader:
 
         A deleted customer is not None: Stripe answers `{"id": ..., "deleted": true}`.
         """
+        return self.look_up(resource, id).object
+
+    def look_up(self, resource: str, id: str, params: Mapping[str, str] | None = None) -> LookedUp:
+        """One object as it is now, or that there is none, and when Stripe said so."""
         subject = f"{resource} {id!r}"
         if not id:
             raise StripeError(f"{subject}: an empty id names no object")
+        answers: list[Answer] = []
 
         def read(answer: Answer) -> Object:
+            answers.append(answer)
             found = read_answer(answer, subject)
             if not isinstance(found, dict) or found.get("id") != id:
                 raise TryAgain("answered with another object")
-            self._refuse_foreign([found], answer, subject)
+            refuse_foreign([found], answer, self._access, subject)
             return found
 
         path = f"/v1/{resource}/{quote_path(id, safe='')}"
+        found: Object | None
         try:
-            return self._transport.ask(f"retrieve {resource}", path, {}, subject=subject, read=read)
+            found = self._transport.ask(
+                f"retrieve {resource}", path, params or {}, subject=subject, read=read
+            )
         except ObjectGone:
-            return None
+            found = None
+        return LookedUp(found, *answers[-1].fetched)
 
     def complete_nested(self, owner: Object, name: str) -> Object:
         """The object with its nested list `name` whole; Stripe puts only the first ten inside.
@@ -189,10 +209,29 @@ class StripeReader:
             try:
                 page = self._list(name, url.path, sent, subject=subject, listed=listed)
             except ObjectGone:
-                raise _never_ends(subject) from None
-            objects += _first_of_each(page.objects, listed)
+                raise never_ends(subject) from None
+            objects += first_of_each(page.objects, listed)
             more = page.has_more
         return owner | {name: nested | {"data": objects, "has_more": False}}
+
+    def list_whole(self, resource: str) -> list[Object]:
+        """All objects of a short list that knows no `created`, such as webhook endpoints."""
+        objects: list[Object] = []
+        listed: set[str] = set()
+        more = True
+        while more:
+            sent = {"limit": str(PAGE_SIZE)}
+            if objects:
+                sent["starting_after"] = objects[-1]["id"]
+            try:
+                page = self._list(
+                    resource, f"/v1/{resource}", sent, subject=resource, listed=listed
+                )
+            except ObjectGone:
+                raise never_ends(resource) from None
+            objects += first_of_each(page.objects, listed)
+            more = page.has_more
+        return objects
 
     def check(self, resource: str = "balance_transactions") -> StripeCheck:
         """Asks once, without retries, whether Stripe lets this key read a resource.
@@ -222,19 +261,19 @@ class StripeReader:
         listed: set[str],
         window: Window | None = None,
         once: bool = False,
-    ) -> _ListAnswer:
+    ) -> ListAnswer:
         """One page. Raises ObjectGone only for a cursor that is gone."""
 
-        def read(answer: Answer) -> _ListAnswer:
-            objects, has_more = _list_of(read_answer(answer, subject))
-            if has_more and not objects:
-                raise TryAgain("answered with an empty page and says there is more")
-            if listed and objects and all(found["id"] in listed for found in objects):
-                raise TryAgain("answered with a page that it had already given")
-            if window and not all(window.holds(found.get("created")) for found in objects):
-                raise TryAgain("answered with objects from outside the window")
-            self._refuse_foreign(objects, answer, subject)
-            return _ListAnswer(objects, has_more, answer)
+        def read(answer: Answer) -> ListAnswer:
+            return read_page(
+                answer,
+                self._access,
+                subject,
+                window=window,
+                already_given=lambda objects: (
+                    bool(listed) and all(found["id"] in listed for found in objects)
+                ),
+            )
 
         try:
             return self._transport.ask(
@@ -245,40 +284,8 @@ class StripeReader:
                 raise
             raise StripeError(f"{subject}: Stripe knows no such list ({gone.param})") from None
 
-    def _refuse_foreign(self, objects: list[Object], answer: Answer, subject: str) -> None:
-        livemode = self._access.livemode
-        if any(found.get("livemode", livemode) is not livemode for found in objects):
-            raise ConfigurationError(
-                f"{subject}: Stripe answered with objects that are not of {self.scope.mode} mode",
-                remedy="check which account and mode GROWTH_STRIPE__API_KEY belongs to",
-            )
-        version = answer.headers.get("stripe-version", self.api_version)
-        if version != self.api_version:
-            raise ConfigurationError(
-                f"{subject}: Stripe answered in API version {version!r}, not {self.api_version!r}",
-                remedy="set GROWTH_STRIPE__API_VERSION to a version that Stripe offers",
-            )
 
-
-def _list_of(body: Any) -> tuple[list[Object], bool]:
-    objects = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(objects, list) or not isinstance(body.get("has_more"), bool):
-        raise TryAgain("answered with JSON that is not a list")
-    if not all(isinstance(found, dict) and isinstance(found.get("id"), str) for found in objects):
-        raise TryAgain("answered with a list of things that are not Stripe objects")
-    return objects, body["has_more"]
-
-
-def _first_of_each(objects: list[Object], known: set[str]) -> list[Object]:
-    fresh = []
-    for found in objects:
-        if found["id"] not in known:
-            known.add(found["id"])
-            fresh.append(found)
-    return fresh
-
-
-def _page(page: _ListAnswer, fresh: list[Object]) -> Page:
+def _page(page: ListAnswer, fresh: list[Object]) -> Page:
     fetched_from, fetched_to = page.answer.fetched
     return Page(
         objects=fresh,
@@ -287,12 +294,4 @@ def _page(page: _ListAnswer, fresh: list[Object]) -> Page:
         fetched_to=fetched_to,
         request_id=page.answer.request_id,
         has_more=page.has_more,
-    )
-
-
-def _never_ends(subject: str) -> StripeIncompleteError:
-    return StripeIncompleteError(
-        f"{subject} could not be read to the end: "
-        "Stripe no longer knows the object to continue from",
-        remedy="run it again later; nothing of this reading was kept",
     )

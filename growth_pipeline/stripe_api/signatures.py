@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from growth_pipeline.core.errors import GrowthError
@@ -81,19 +82,20 @@ def _parts(header: str) -> list[tuple[str, str, str]]:
 
 
 def _signed_by(secret: str, body: bytes, header: str) -> bool:
-    from stripe import SignatureVerificationError
-
+    sdk, refusal = _sdk()
     try:
-        _sdk().verify_header(body, header, secret, tolerance=None)
+        sdk.verify_header(body, header, secret, tolerance=None)
     except UnicodeDecodeError:
         raise SignatureError(SignatureReason.NOT_UTF8) from None
-    except SignatureVerificationError:
+    except refusal:
         # The SDK's error carries the payload: it must not travel on.
         return False
     return True
 
 
-def _sdk() -> type[WebhookSignature]:
-    from stripe import WebhookSignature
+@cache
+def _sdk() -> tuple[type[WebhookSignature], type[Exception]]:
+    """The SDK's check and the error it refuses with; looked up once, not at each webhook."""
+    from stripe import SignatureVerificationError, WebhookSignature
 
-    return WebhookSignature
+    return WebhookSignature, SignatureVerificationError

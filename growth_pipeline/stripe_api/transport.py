@@ -1,14 +1,16 @@
 """One question to Stripe over HTTP: within the rates, in time, asked again while that may help.
 
-What an answer means is in answers.py; this file knows no resource.
+For one thread, or for many questions at once. What an answer means is in answers.py; this file
+knows no resource.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import growth_pipeline
 from growth_pipeline.stripe_api.access import StripeAccess
@@ -18,7 +20,7 @@ from growth_pipeline.stripe_api.errors import (
     StripeIncompleteError,
     StripeUnreachableError,
 )
-from growth_pipeline.stripe_api.rate_limit import shared_budget
+from growth_pipeline.stripe_api.rate_limit import RequestBudget, shared_budget
 
 if TYPE_CHECKING:
     import httpx
@@ -38,24 +40,8 @@ class StripeTransport:
 
         self._access = access
         self._clock = clock
-        self._budget = shared_budget(
-            access.scope,
-            access.api_base,
-            access.requests_per_second,
-            access.endpoint_requests_per_second,
-        )
-        self._http = httpx.Client(
-            base_url=access.api_base,
-            headers={
-                "Authorization": f"Bearer {access.api_key}",
-                "Stripe-Version": access.api_version,
-                "User-Agent": f"growth-pipeline/{growth_pipeline.__version__}",
-                "Accept": "application/json",
-            },
-            timeout=access.timeout_seconds,
-            # A proxy in the environment is for the world outside, not for this machine.
-            trust_env=not access.is_local,
-        )
+        self._budget = _budget_of(access)
+        self._http = httpx.Client(**_client_options(access))
         self.request_count = 0
 
     def close(self) -> None:
@@ -80,30 +66,14 @@ class StripeTransport:
         """
         import stamina
 
-        seconds = 0.0 if once else self._access.retry_seconds
-        deadline = monotonic() + seconds
-
-        def again(error: Exception) -> bool | float:
-            if not isinstance(error, TryAgain):
-                return False
-            wait = error.retry_after
-            return wait is None or (wait if monotonic() + wait < deadline else False)
-
         tries = 0
         try:
-            for attempt in stamina.retry_context(
-                on=again,
-                attempts=None if seconds else 1,
-                timeout=seconds or None,
-                wait_initial=min(_FIRST_PAUSE, seconds / 8),
-                wait_jitter=min(_FIRST_PAUSE, seconds / 8),
-                wait_max=min(_LONGEST_PAUSE, seconds / 4),
-            ):
+            for attempt in stamina.retry_context(**_retries(self._access, once=once)):
                 with attempt:
                     tries += 1
                     return read(self._send(endpoint, path, params))
         except TryAgain as last:
-            raise self._gave_up(subject, last, tries) from None
+            raise _gave_up(self._access, subject, last, tries) from None
         raise AssertionError("a retry loop either returns or raises")
 
     def _send(self, endpoint: str, path: str, params: Mapping[str, str]) -> Answer:
@@ -117,13 +87,9 @@ class StripeTransport:
                 body = self._read_in_time(response, started)
         except httpx.RequestError as error:
             raise TryAgain(_cause(error), unreachable=True) from None
-        return Answer(
-            status=response.status_code,
-            headers=dict(response.headers),
-            body=body,
-            received_at=self._clock(),
-            elapsed=timedelta(seconds=monotonic() - started),
-        )
+        answer = _answer(response, body, self._clock(), started)
+        _tell(self._budget, endpoint, answer)
+        return answer
 
     def _read_in_time(self, response: httpx.Response, started: float) -> bytes:
         # httpx bounds each read, not their sum: an answer that drips would never end.
@@ -131,20 +97,170 @@ class StripeTransport:
         for chunk in response.iter_bytes():
             chunks.append(chunk)
             if monotonic() - started > self._access.timeout_seconds:
-                raise TryAgain(f"did not finish its answer in {self._access.timeout_seconds:g} s")
+                raise TryAgain(_too_slow(self._access))
         return b"".join(chunks)
 
-    def _gave_up(self, subject: str, last: TryAgain, tries: int) -> StripeError:
-        asked = "asked once" if tries == 1 else f"asked {tries} times"
-        if last.unreachable:
-            return StripeUnreachableError(
-                f"{subject}: Stripe at {self._access.host} cannot be reached ({asked}): {last}",
-                remedy="check the network and GROWTH_STRIPE__API_BASE, then run it again",
-            )
-        return StripeIncompleteError(
-            f"{subject} could not be read to the end: Stripe {last} ({asked})",
-            remedy="run it again later; nothing of this reading was kept",
+
+class AsyncStripeTransport:
+    """The same for many questions at once, within one event loop; at most so many are on their way.
+
+    `on_request` is called for each request, tries that failed included. `ask` also tells how long
+    the request took, waiting for the rates and for a place not included.
+    """
+
+    def __init__(self, access: StripeAccess, clock: Callable[[], datetime]) -> None:
+        import httpx
+
+        self._access = access
+        self._clock = clock
+        self.budget = _budget_of(access)
+        most = access.concurrent_requests
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+        self._http = httpx.AsyncClient(limits=limits, **_client_options(access))
+        self._places = asyncio.Semaphore(most)
+        self.request_count = 0
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def ask(
+        self,
+        endpoint: str,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        subject: str,
+        read: Callable[[Answer], T],
+        on_request: Callable[[], None] = lambda: None,
+    ) -> T:
+        """What `read` makes of the answer; asked again until the retry seconds are used up.
+
+        Arguments and errors are those of `StripeTransport.ask`.
+        """
+        import stamina
+
+        tries = 0
+        try:
+            async for attempt in stamina.retry_context(**_retries(self._access)):
+                with attempt:
+                    tries += 1
+                    return read(await self._send(endpoint, path, params, on_request))
+        except TryAgain as last:
+            raise _gave_up(self._access, subject, last, tries) from None
+        raise AssertionError("a retry loop either returns or raises")
+
+    async def _send(
+        self,
+        endpoint: str,
+        path: str,
+        params: Mapping[str, str],
+        on_request: Callable[[], None],
+    ) -> Answer:
+        await self.budget.wait_async(endpoint)
+        async with self._places:
+            self.request_count += 1
+            on_request()
+            answer = await self._in_time(self._get(path, params))
+        _tell(self.budget, endpoint, answer)
+        return answer
+
+    async def _in_time(self, asking: Awaitable[Answer]) -> Answer:
+        import httpx
+
+        try:
+            # httpx bounds each read, not their sum: an answer that drips would never end.
+            async with asyncio.timeout(self._access.timeout_seconds):
+                return await asking
+        except TimeoutError:
+            raise TryAgain(_too_slow(self._access), unreachable=True) from None
+        except httpx.RequestError as error:
+            raise TryAgain(_cause(error), unreachable=True) from None
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> Answer:
+        started = monotonic()
+        async with self._http.stream("GET", path, params=dict(params)) as response:
+            # Not `response.content`: a response is part of a cycle, and bodies are large.
+            body = b"".join([chunk async for chunk in response.aiter_bytes()])
+        return _answer(response, body, self._clock(), started)
+
+
+def _budget_of(access: StripeAccess) -> RequestBudget:
+    return shared_budget(
+        access.key_scope,
+        access.api_base,
+        access.requests_per_second,
+        access.endpoint_requests_per_second,
+        access.budget_folder,
+    )
+
+
+def _client_options(access: StripeAccess) -> dict[str, Any]:
+    return {
+        "base_url": access.api_base,
+        "headers": {
+            "Authorization": f"Bearer {access.api_key}",
+            "Stripe-Version": access.api_version,
+            "User-Agent": f"growth-pipeline/{growth_pipeline.__version__}",
+            "Accept": "application/json",
+            **access.account_headers,
+        },
+        "timeout": access.timeout_seconds,
+        # A proxy in the environment is for the world outside, not for this machine.
+        "trust_env": not access.is_local,
+    }
+
+
+def _retries(access: StripeAccess, *, once: bool = False) -> dict[str, Any]:
+    """How stamina tries again: while it may help, until the retry seconds are used up."""
+    seconds = 0.0 if once else access.retry_seconds
+    deadline = monotonic() + seconds
+
+    def again(error: Exception) -> bool | float:
+        if not isinstance(error, TryAgain):
+            return False
+        wait = error.retry_after
+        return wait is None or (wait if monotonic() + wait < deadline else False)
+
+    return {
+        "on": again,
+        "attempts": None if seconds else 1,
+        "timeout": seconds or None,
+        "wait_initial": min(_FIRST_PAUSE, seconds / 8),
+        "wait_jitter": min(_FIRST_PAUSE, seconds / 8),
+        "wait_max": min(_LONGEST_PAUSE, seconds / 4),
+    }
+
+
+def _answer(response: httpx.Response, body: bytes, received_at: datetime, started: float) -> Answer:
+    return Answer(
+        status=response.status_code,
+        headers=dict(response.headers),
+        body=body,
+        received_at=received_at,
+        elapsed=timedelta(seconds=monotonic() - started),
+    )
+
+
+def _tell(budget: RequestBudget, endpoint: str, answer: Answer) -> None:
+    budget.heard(endpoint, answer.status, answer.headers.get("stripe-rate-limited-reason"))
+
+
+def _gave_up(access: StripeAccess, subject: str, last: TryAgain, tries: int) -> StripeError:
+    asked = "asked once" if tries == 1 else f"asked {tries} times"
+    if last.unreachable:
+        return StripeUnreachableError(
+            f"{subject}: Stripe at {access.host} cannot be reached ({asked}): {last}",
+            remedy="check the network and GROWTH_STRIPE__API_BASE, then run it again",
         )
+    return StripeIncompleteError(
+        f"{subject} could not be read to the end: Stripe {last} ({asked})",
+        remedy="run it again later; an unfinished reading never counts",
+    )
+
+
+def _too_slow(access: StripeAccess) -> str:
+    return f"did not finish its answer in {access.timeout_seconds:g} s"
 
 
 def _cause(error: httpx.RequestError) -> str:

@@ -20,11 +20,18 @@ _GATHER_SECONDS: Final = 0.1  # events come in bursts; one batch of many costs l
 
 
 class ApplyWorker:
-    """Applies when woken, and once a second what other processes put into the inbox."""
+    """Applies when woken, and every `poll_seconds` what other processes put into the inbox."""
 
-    def __init__(self, store: BillingStore, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: BillingStore,
+        *,
+        clock: Callable[[], datetime],
+        poll_seconds: float = _POLL_SECONDS,
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._poll_seconds = poll_seconds
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._trouble: str | None = None
@@ -42,14 +49,15 @@ class ApplyWorker:
         """Finish the batch at hand, then end. What still waits is applied at the next start."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
             if not self._apply():
                 self._stopping.wait(_POLL_SECONDS)
-            if self._wake.wait(_POLL_SECONDS):
+            if self._wake.wait(self._poll_seconds):
                 self._stopping.wait(_GATHER_SECONDS)
 
     def _apply(self) -> bool:

@@ -6,7 +6,6 @@ The commit is nearly all a webhook costs; whoever waits is answered when it is o
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -18,15 +17,17 @@ from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteU
 
 _log: Final = structlog.get_logger(__name__)
 
+_LANES: Final = 2  # while one batch is flushed to disk, the next one is being inserted
 _BATCH: Final = 256
+_STOP_SECONDS: Final = 10.0
 _WAITING_LIMIT: Final = 2_000
 _BYTES_LIMIT: Final = 64 * 1024 * 1024
 
 
 class EventStore(Protocol):
-    """Where events are stored; `BillingStore` is one."""
+    """Where events are stored; `AsyncInbox` is one."""
 
-    def insert_events(self, events: Sequence[ReceivedEvent]) -> object:
+    async def insert_events(self, events: Sequence[ReceivedEvent]) -> None:
         """Store events durably, each once."""
         ...
 
@@ -37,66 +38,72 @@ class _Waiting(NamedTuple):
 
 
 class InboxWriter:
-    """One thread that stores whatever waits, in one transaction, again and again."""
+    """Stores whatever waits in one transaction, again and again. Belongs to one event loop.
+
+    No thread of its own: one would fight the loop for the interpreter at every commit.
+    """
 
     def __init__(self, store: EventStore, *, on_stored: Callable[[], None]) -> None:
         self._store = store
         self._on_stored = on_stored
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
-        self._changed = threading.Condition()
+        self._changed = asyncio.Event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+        self._lanes: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to store."""
-        self._thread.start()
+        """Begin to store, in the running event loop."""
+        self._lanes = [
+            asyncio.create_task(self._run(), name=f"inbox-writer-{number}")
+            for number in range(_LANES)
+        ]
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Store what waits, then end."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        self._thread.join()
+        self._stopping = True
+        self._changed.set()
+        if self._lanes:
+            await asyncio.wait(self._lanes, timeout=_STOP_SECONDS)
 
     async def insert(self, event: ReceivedEvent) -> None:
         """Return when the event is on disk, stored now or known before.
 
         Raises: GrowthError when it could not be stored, or too many wait already.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._changed:
-            full = len(self._waiting) >= _WAITING_LIMIT or self._bytes >= _BYTES_LIMIT
-            if full or self._stopping:
-                raise RemoteUnavailableError("the inbox takes no more events at this moment")
-            self._waiting.append(_Waiting(event, done))
-            self._bytes += len(event.body)
-            self._changed.notify()
+        full = len(self._waiting) >= _WAITING_LIMIT or self._bytes >= _BYTES_LIMIT
+        if full or self._stopping:
+            raise RemoteUnavailableError("the inbox takes no more events at this moment")
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(event, done))
+        self._bytes += len(event.body)
+        self._changed.set()
         await done
 
-    def _run(self) -> None:
-        while batch := self._take():
-            self._store_batch(batch)
+    async def _run(self) -> None:
+        while self._waiting or not self._stopping:
+            if self._waiting:
+                await self._store_batch(self._take())
+            else:
+                self._changed.clear()
+                await self._changed.wait()
 
     def _take(self) -> list[_Waiting]:
-        """The next events; none only when it is time to end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
-            count = min(_BATCH, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
-            self._bytes -= sum(len(waiting.event.body) for waiting in batch)
-            return batch
+        count = min(_BATCH, len(self._waiting))
+        batch = [self._waiting.popleft() for _ in range(count)]
+        self._bytes -= sum(len(waiting.event.body) for waiting in batch)
+        return batch
 
-    def _store_batch(self, batch: Sequence[_Waiting]) -> None:
+    async def _store_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
-            self._store.insert_events([waiting.event for waiting in batch])
+            await self._store.insert_events([waiting.event for waiting in batch])
         except (RemoteUnavailableError, ConfigurationError) as error:
             _log.error("inbox_unavailable", reason=error.message, events=len(batch))
             _answer(batch, error)
-        except Exception as error:  # noqa: BLE001 - one event must not sink the others, nor this thread
+        except Exception as error:  # noqa: BLE001 - one event must not sink the others, nor this task
             if len(batch) > 1:
                 for waiting in batch:
-                    self._store_batch([waiting])
+                    await self._store_batch([waiting])
                 return
             name = type(error).__name__  # its text may quote a customer's row
             _log.error("inbox_refused_event", event_id=batch[0].event.event_id, error=name)
@@ -107,15 +114,11 @@ class InboxWriter:
 
 
 def _answer(batch: Sequence[_Waiting], error: Exception | None) -> None:
-    """Tell everybody who waits, in their own event loop. Some may have gone away meanwhile."""
-
-    def tell() -> None:
-        for waiting in batch:
-            if waiting.done.done():
-                continue
-            if error is None:
-                waiting.done.set_result(None)
-            else:
-                waiting.done.set_exception(error)
-
-    batch[0].done.get_loop().call_soon_threadsafe(tell)
+    """Tell everybody who waits. Some may have gone away meanwhile."""
+    for waiting in batch:
+        if waiting.done.done():
+            continue
+        if error is None:
+            waiting.done.set_result(None)
+        else:
+            waiting.done.set_exception(error)

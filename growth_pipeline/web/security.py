@@ -119,18 +119,19 @@ class Gate:
                 status = message["status"]
                 names = {name.lower() for name, _ in message.get("headers", ())}
                 added = [item for item in extra if item[0] not in names]
-                message["headers"] = [*message.get("headers", ()), *added]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_headers)
-            except Exception:  # noqa: BLE001 - the last layer: nothing may reach the sender
-                _log.exception("request_failed", path=scope["path"])
-                if status == 0:
-                    answer = PlainTextResponse("internal error\n", status_code=500)
-                    await answer(scope, receive, send_with_headers)
-            _log_request(scope, status, time.perf_counter() - began)
+        # Never unbound: a request has a task of its own, and the binding ends with its context.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:  # noqa: BLE001 - the last layer: nothing may reach the sender
+            _log.exception("request_failed", path=scope["path"])
+            if status == 0:
+                answer = PlainTextResponse("internal error\n", status_code=500)
+                await answer(scope, receive, send_with_headers)
+        _log_request(scope, status, time.perf_counter() - began)
 
 
 def _extra_headers(scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from growth_pipeline.billing.fold import Snapshot, is_contested, merge
+from growth_pipeline.billing.fold import Snapshot, merge, needs_history
 from growth_pipeline_tests.fakes.object_histories import Life, a_life
 from growth_pipeline_tests.fakes.stripe_events import NEW
 
@@ -48,8 +48,8 @@ def run(seed, histories, orders):
             random_.shuffle(repeated)
             state, ledger = None, []
             for snapshot in repeated:
-                rivals = ledger if state and is_contested(state.snapshot, [snapshot]) else ()
-                state = merge(state, [snapshot], rivals).state
+                history = ledger if state and needs_history(state, [snapshot]) else ()
+                state = merge(state, [snapshot], history).state
                 ledger.append(snapshot)
                 figures["foldings"] += 1
             results.add((state.snapshot.event_id, state.undecided, state.deleted_at))

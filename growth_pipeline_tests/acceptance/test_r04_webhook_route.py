@@ -244,7 +244,7 @@ def test_the_first_events_of_a_new_customer_in_parallel_all_get_200(app, databas
                     "select count(*) from billing.inbox where state = 'received'"
                 ).fetchone()
                 mails = connection.execute(
-                    "select payload ->> 'email' from billing.objects where object = 'customer'"
+                    "select email from stripe.customers"
                 ).fetchall()
             if left == (0,):
                 break

@@ -63,7 +63,7 @@ def test_one_percent_of_poison_leaves_the_rest_alone(database, seed, acceptance_
     )
     with database.connection() as connection:
         connection.execute(
-            "alter table billing.objects add constraint broken check (id not like 'cus_poison_%') not valid"
+            "alter table stripe.customers add constraint broken check (id not like 'cus_poison_%') not valid"
         )
     began = time.perf_counter()
     receive(store, good[: EVENTS // 2])
@@ -81,7 +81,7 @@ def test_one_percent_of_poison_leaves_the_rest_alone(database, seed, acceptance_
         kept = connection.execute(
             "select body, reason from billing.inbox where state = 'quarantined'"
         ).fetchall()
-        connection.execute("alter table billing.objects drop constraint broken")
+        connection.execute("alter table stripe.customers drop constraint broken")
     if sorted(body for body, _ in kept) != sorted(bad):
         violations.append("quarantined bytes differ from the received ones")
     if any(not reason or ":" not in reason for _, reason in kept):

@@ -14,7 +14,8 @@ import polars as pl
 from growth_pipeline.audit.audit import Audit, run_audit
 from growth_pipeline.audit.sources import LATER_PARTS
 from growth_pipeline.audit.store import AuditStore
-from growth_pipeline.billing.columns import SCHEMAS
+from growth_pipeline.billing.columns import COLUMNS, SCHEMAS
+from growth_pipeline.billing.objects import AUDITED_OBJECTS, BY_OBJECT
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline.storage.engine import Engine
@@ -48,7 +49,7 @@ class Company:
         self.store = AuditStore(database)
         self.as_of = AS_OF
         self.months = [SEPTEMBER, OCTOBER, NOVEMBER]
-        self.objects: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+        self.objects: dict[str, list[dict[str, Any]]] = {name: [] for name in AUDITED_OBJECTS}
         self.certificates: dict[tuple[str, Month], dict[str, Any]] = {}
         self.unwritten: set[tuple[str, Month]] = set()
         self.asked: list[tuple[str, str]] = []
@@ -188,26 +189,29 @@ class Company:
     def mirrored(
         self, kind: str, object_id: str, *, scope: Scope | None = None, **payload: Any
     ) -> None:
+        """An object of the mirror. Columns that the test does not name hold a 0 of their type."""
         from psycopg.types.json import Jsonb
 
-        scope = scope or self.scope
+        resource = BY_OBJECT[kind].resource
+        told = {**payload, **payload.get("payment", {})}
+        row = {
+            name: told.get(name, _ZEROS[column.type] if column.required else None)
+            for name, column in COLUMNS[resource].items()
+        } | {
+            **(scope or self.scope)._asdict(),
+            "id": object_id,
+            "api_version": VERSION,
+            "payload": Jsonb({"id": object_id, **payload}),
+            "state_from": NOON,
+            "state_at": NOON,
+            "origin": "event",
+            "event_id": "evt_m",
+            "applied_at": NOON,
+        }
+        names = ", ".join(row)
+        values = ", ".join(f"%({name})s" for name in row)
         with self.database.connection() as connection:
-            connection.execute(
-                "insert into billing.objects (account_id, livemode, object, id, api_version, payload,"
-                " state_from, state_at, origin, event_id, applied_at)"
-                " values (%s, %s, %s, %s, %s, %s, %s, %s, 'event', %s, %s)",
-                [
-                    *scope,
-                    kind,
-                    object_id,
-                    VERSION,
-                    Jsonb({"id": object_id, **payload}),
-                    NOON,
-                    NOON,
-                    "evt_m",
-                    NOON,
-                ],
-            )
+            connection.execute(f"insert into stripe.{resource} ({names}) values ({values})", row)
 
     def event(self, event_id: str, kind: str, object_id: str, *, state: str = "applied") -> None:
         with self.database.connection() as connection:
@@ -224,7 +228,7 @@ class Company:
         self.objects["customers"] = self.objects["customers"] or [
             {"id": "cus_1", "created": epoch(NOON)}
         ]
-        for resource in SCHEMAS:
+        for resource in self.objects:
             for month in self.months:
                 is_needed = month == audited or (month > audited and resource in LATER_PARTS)
                 if (resource, month) not in self.unwritten and (
@@ -247,6 +251,7 @@ class Company:
                 "account_id": self.scope.account_id,
                 "livemode": self.scope.livemode,
                 "api_version": VERSION,
+                "fetched_from": self.as_of,
                 "fetched_at": self.as_of,
                 "raw": "{}",
                 **one,
@@ -292,6 +297,9 @@ class Company:
             now=now or self.as_of,
             run_id=run_id,
         )
+
+
+_ZEROS: dict[pl.DataType, Any] = {pl.String(): "", pl.Int64(): 0, pl.Boolean(): False}
 
 
 def _row_of(charge: Mapping[str, Any]) -> dict[str, Any]:

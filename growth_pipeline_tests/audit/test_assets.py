@@ -14,7 +14,7 @@ from growth_pipeline.audit.checks import GROUPS, check_report
 from growth_pipeline.audit.findings import CODES
 from growth_pipeline.audit.resources import remembering_store
 from growth_pipeline.audit.store import AuditStore
-from growth_pipeline.billing.assets import mirror, stripe_extracts
+from growth_pipeline.billing.assets import mirror, stripe_lists
 from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.resources import VIA_TAG
 from growth_pipeline.billing.store import BillingStore
@@ -38,7 +38,7 @@ def stripe():
 
 
 @pytest.fixture
-def resources(stripe, lake, engine, database):
+def resources(stripe, lake, engine, database, tmp_path):
     def open_reader() -> StripeReader:
         access = StripeAccess(
             api_key=fake_stripe.KEY,
@@ -55,7 +55,9 @@ def resources(stripe, lake, engine, database):
 
     return {
         "stripe": open_reader,
+        "scopes": [SCOPE],
         "lake": lake,
+        "checkpoints": tmp_path / "extracts",
         "engine": engine,
         "billing_store": BillingStore(database),
         "audit_store": AuditStore(database),
@@ -98,7 +100,7 @@ def a_company(stripe, resources):
             )
         )
     run([mirror], resources, month=None)
-    run(stripe_extracts, resources)
+    run([stripe_lists], resources)
 
 
 def run(assets, resources, month="2025-10"):

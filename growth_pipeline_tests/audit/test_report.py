@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, Verdict
-from growth_pipeline.audit.markdown import FINDINGS_SHOWN, code_span
+from growth_pipeline.audit.markdown import FINDINGS_SHOWN
 from growth_pipeline.audit.report import (
     csv_cell,
     recommendations,
@@ -319,12 +319,6 @@ def test_no_text_of_a_row_becomes_markup_or_a_link(attack):
     assert all(
         len(re.findall(r"<t[dh]", row)) in {4, 6} for row in re.findall(r"<tr>.*?</tr>", page, re.S)
     )
-
-
-def test_a_code_span_is_one_line_that_nothing_ends():
-    assert code_span("a`b|c\nd") == "`a'b\u00a6c\ufffdd`"
-    assert code_span("") == "(empty)"
-    assert len(code_span("x" * 999)) < 130
 
 
 def test_the_same_audit_writes_the_same_files(lake):

@@ -1,12 +1,13 @@
 """The fold: any order of the same states gives one state, and it is the true one."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
 
-from growth_pipeline.billing.fold import Change, Snapshot, State, fold, is_contested, merge, undo
+from growth_pipeline.billing.fold import Change, Snapshot, State, fold, merge, needs_history, undo
 from growth_pipeline_tests.fakes.object_histories import Told, a_life
 from growth_pipeline_tests.fakes.stripe_events import (
     NEW,
@@ -283,7 +284,8 @@ def test_a_fetch_replaces_older_events_and_yields_to_newer_ones():
 def test_an_event_inside_the_fetch_follows_it_if_it_undoes_to_it():
     page = fetched(a_customer(email="page"), first=5, last=7)
     new = seen("customer.updated", a_customer(email="new"), at=6, previous={"email": "page"})
-    assert one_state(page, new) == State(new)
+    # Nothing before second 6 and everything after second 7 is certain now.
+    assert one_state(page, new) == State(replace(new, state_at=page.state_at))
 
 
 def test_two_fetches_that_contradict_each_other_give_one_flagged_state():
@@ -299,7 +301,7 @@ def step_by_step(snapshots):
     """Merge one after the other, as the mirror does: earlier events are read again where needed."""
     state, ledger = None, []
     for snapshot in snapshots:
-        contested = state is not None and is_contested(state.snapshot, [snapshot])
+        contested = state is not None and needs_history(state, [snapshot])
         state = merge(state, [snapshot], ledger if contested else ()).state
         ledger.append(snapshot)
     return state
@@ -314,9 +316,9 @@ def test_merge_says_whether_the_incoming_state_was_taken():
 
 
 def test_an_event_that_loses_against_a_fetch_of_its_instant_leaves_a_doubt():
-    page = State(fetched(a_subscription(status="active"), first=5, last=7))
+    page = fetched(a_subscription(status="active"), first=5, last=7)
     event = seen("customer.subscription.updated", a_subscription(status="past_due"), at=6)
-    assert merge(page, [event]).state.undecided is True
+    assert merge(State(page), [event], [page]).state.undecided is True
 
 
 def test_a_late_older_state_does_not_make_a_doubtful_one_certain():

@@ -7,13 +7,23 @@ import pytest
 
 from growth_pipeline.billing.inbox import (
     APPLIED_TYPES,
+    Decision,
     Handling,
+    Related,
     Unreadable,
     decide,
     parse_envelope,
     received_event,
 )
-from growth_pipeline_tests.fakes.stripe_events import NEW, NOON, NOW, a_charge, a_customer, an_event
+from growth_pipeline_tests.fakes.stripe_events import (
+    NEW,
+    NOON,
+    NOW,
+    a_charge,
+    a_customer,
+    a_thin_event,
+    an_event,
+)
 
 
 def code_of(body: bytes) -> str:
@@ -122,7 +132,7 @@ def test_an_event_must_carry_the_object_its_type_promises():
         ("created", 10**12, "bad_created"),
         ("created", True, "bad_created"),
         ("account", 7, "bad_account"),
-        ("object", "v2.core.event", "thin_event"),
+        ("object", "v2.core.event", "bad_created"),
         ("object", "charge", "not_an_event"),
     ],
 )
@@ -154,3 +164,53 @@ def test_a_key_is_never_made_of_text_postgres_refuses():
 
 def test_noon_is_what_the_other_tests_take_it_for():
     assert datetime.fromtimestamp(NOON, UTC) == datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+# --- thin events ---------------------------------------------------------------------------------
+
+
+def test_a_thin_event_names_its_object_and_asks_for_it():
+    body = a_thin_event("v1.customer.updated", "customer", "cus_7", id="evt_thin")
+    envelope = parse_envelope(body)
+    assert envelope.event_id == "evt_thin"
+    assert envelope.related == Related("customer", "cus_7")
+    assert envelope.created_at == datetime.fromtimestamp(NOON + 0.25, UTC)
+    assert (envelope.payload, envelope.account_id, envelope.problem) == (None, None, None)
+    assert decide(envelope) == Decision(Handling.FETCH)
+
+
+@pytest.mark.parametrize(
+    ("context", "account"),
+    [("acct_5", "acct_5"), ("org_1/acct_6", "acct_6"), ("org_1", None), (None, None)],
+)
+def test_a_thin_event_of_a_connected_account_names_it_in_its_context(context, account):
+    body = a_thin_event("v1.customer.updated", "customer", "cus_7", context=context)
+    assert parse_envelope(body).account_id == account
+
+
+@pytest.mark.parametrize(
+    ("type_", "fields", "handling", "code"),
+    [
+        ("v1.setup_intent.created", {}, Handling.IGNORE, "not_needed"),
+        ("v1.invoice.upcoming", {"related_object": None}, Handling.IGNORE, "not_needed"),
+        ("v2.core.account.updated", {}, Handling.IGNORE, "not_needed"),
+        ("v1.charge.updated", {"related_object": None}, Handling.QUARANTINE, "no_related_object"),
+        (
+            "v1.wormhole.opened",
+            {"related_object": {"id": "wh_1", "type": "wormhole"}},
+            Handling.QUARANTINE,
+            "unknown_type",
+        ),
+        ("v1.charge.updated", {"livemode": None}, Handling.QUARANTINE, "no_livemode"),
+        ("v1.charge.updated", {"created": "noon"}, Handling.QUARANTINE, "bad_created"),
+        (
+            "v1.charge.updated",
+            {"created": "2030-01-01T12:00:00"},
+            Handling.QUARANTINE,
+            "bad_created",
+        ),
+    ],
+)
+def test_other_thin_events_are_ignored_or_set_aside(type_, fields, handling, code):
+    decision = decide(parse_envelope(a_thin_event(type_, "charge", "ch_1", **fields)))
+    assert (decision.handling, decision.reason.partition(":")[0]) == (handling, code)

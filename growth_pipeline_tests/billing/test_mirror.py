@@ -14,6 +14,7 @@ from growth_pipeline.core.errors import RemoteUnavailableError, UnknownValueErro
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline.storage.postgres import Database
+from growth_pipeline_tests.fakes.mirror_tables import forget
 from growth_pipeline_tests.fakes.object_histories import a_life
 from growth_pipeline_tests.fakes.stripe_events import (
     NOON,
@@ -68,7 +69,7 @@ def mirrored(database):
     return rows(
         database,
         "select account_id, livemode, object, id, api_version, payload, created_at, state_from, state_at,"
-        " origin, event_id, undecided, deleted_at from billing.objects order by 1, 2, 3, 4",
+        " origin, event_id, undecided, deleted_at from stripe.objects order by 1, 2, 3, 4",
     )
 
 
@@ -208,7 +209,7 @@ def test_any_order_and_any_batches_book_the_same_row(store, database, seed):
         apply_waiting(store, now=NOW, batch=random_.randint(1, 5))
         assert payments(database) == expected
         with database.connection() as connection:
-            connection.execute("truncate billing.inbox, billing.objects, billing.payments")
+            forget(connection, "billing.inbox", "billing.payments")
 
 
 def test_a_refund_before_its_charge_waits_for_it(store, database):
@@ -285,7 +286,7 @@ def test_rebuilding_names_a_charge_that_cannot_be_booked(store, database):
     apply(store, an_event("charge.succeeded", a_charge()))
     with database.connection() as connection:
         connection.execute(
-            """update billing.objects set payload = payload || '{"currency": "zzz"}'"""
+            """update stripe.charges set payload = payload || '{"currency": "zzz"}'"""
         )
     with pytest.raises(UnknownValueError, match="zzz"):
         rebuild_payments(store, SCOPE, JANUARY, NOW)
@@ -317,11 +318,11 @@ def test_three_updates_of_a_second_are_ordered_although_they_come_one_by_one(sto
     for order in permutations(chain):
         for body in order:
             apply(store, body)
-        assert rows(database, "select payload ->> 'email', undecided from billing.objects") == [
+        assert rows(database, "select payload ->> 'email', undecided from stripe.objects") == [
             ("d", False)
         ]
         with database.connection() as connection:
-            connection.execute("truncate billing.inbox, billing.objects")
+            forget(connection, "billing.inbox")
 
 
 def test_a_deleted_customer_gets_a_tombstone_that_later_events_do_not_lift(store, database):
@@ -330,7 +331,7 @@ def test_a_deleted_customer_gets_a_tombstone_that_later_events_do_not_lift(store
         store, an_event("customer.updated", a_customer(email="late"), id="evt_3", created=NOON + 9)
     )
     apply(store, an_event("customer.created", a_customer(), id="evt_1"))
-    found = rows(database, "select deleted_at, payload ->> 'email' from billing.objects")
+    found = rows(database, "select deleted_at, payload ->> 'email' from stripe.objects")
     assert found == [(datetime(2030, 1, 1, 12, 0, 5, tzinfo=UTC), "ada@example.test")]
 
 
@@ -353,7 +354,7 @@ def test_invented_lives_in_any_order_and_batches_end_in_their_truth(store, datab
             assert (row[12] is not None) == life.is_gone
             assert row[11] or row[5] == life.truth
         with database.connection() as connection:
-            connection.execute("truncate billing.inbox, billing.objects, billing.payments")
+            forget(connection, "billing.inbox", "billing.payments")
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
@@ -437,7 +438,7 @@ def test_an_event_only_postgres_refuses_is_found_among_its_neighbours(store, dat
     receive(store, odd, *good)
     with database.connection() as connection:
         connection.execute(
-            "alter table billing.objects add constraint no_odd check (id <> 'cus_odd') not valid"
+            "alter table stripe.customers add constraint no_odd check (id <> 'cus_odd') not valid"
         )
     assert apply_waiting(store, now=NOW) == Applied(applied=9, quarantined=1)
     assert reasons(database) == {"evt_odd": "refused_by_database"}

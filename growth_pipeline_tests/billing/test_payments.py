@@ -224,5 +224,8 @@ def test_an_object_knows_the_charge_or_the_intent_whose_payment_it_changes():
     assert charges_of("customer", {"id": "cus_1"}) is None
     by_charge = an_invoice_payment(payment={"type": "charge", "charge": "ch_7"})
     assert charges_of("invoice_payment", by_charge) == "ch_7"
+    moved = {"id": "txn_1", "object": "balance_transaction", "type": "payment", "source": "py_7"}
+    assert charges_of("balance_transaction", moved) == "py_7"
+    assert charges_of("balance_transaction", moved | {"type": "refund", "source": "re_7"}) is None
     assert intent_of("invoice_payment", an_invoice_payment(intent="pi_7")) == "pi_7"
     assert intent_of("charge", a_charge()) is None

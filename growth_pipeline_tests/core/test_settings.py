@@ -63,3 +63,12 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
 def test_the_dotenv_file_of_the_working_folder_is_read(tmp_path):
     (tmp_path / ".env").write_text("GROWTH_STRIPE__ACCOUNT_ID=acct_1\n")
     assert load_settings().stripe.account_id == "acct_1"
+
+
+def test_connected_accounts_are_a_list_without_repeats(monkeypatch):
+    assert load_settings().stripe.connected_accounts == []
+    monkeypatch.setenv("GROWTH_STRIPE__CONNECTED_ACCOUNTS", "acct_2, acct_3,acct_2")
+    assert load_settings().stripe.connected_accounts == ["acct_2", "acct_3"]
+    monkeypatch.setenv("GROWTH_STRIPE__CONNECTED_ACCOUNTS", "cus_1")
+    with pytest.raises(ConfigurationError, match="GROWTH_STRIPE__CONNECTED_ACCOUNTS"):
+        load_settings()

@@ -74,6 +74,24 @@ def a_dispute(id: str = "dp_1", charge: str = "ch_1", *moved: int, **fields: Any
     return dispute | fields
 
 
+def a_price(id: str = "price_1", **fields: Any) -> dict[str, Any]:
+    """10.00 usd a month."""
+    price: dict[str, Any] = {
+        "id": id,
+        "object": "price",
+        "active": True,
+        "billing_scheme": "per_unit",
+        "created": NOON,
+        "currency": "usd",
+        "product": "prod_1",
+        "recurring": {"interval": "month", "interval_count": 1, "usage_type": "licensed"},
+        "type": "recurring",
+        "unit_amount": 1000,
+        "unit_amount_decimal": "1000",
+    }
+    return price | fields
+
+
 def a_subscription(id: str = "sub_1", **fields: Any) -> dict[str, Any]:
     subscription: dict[str, Any] = {
         "id": id,
@@ -83,6 +101,9 @@ def a_subscription(id: str = "sub_1", **fields: Any) -> dict[str, Any]:
         "customer": "cus_1",
         "status": "active",
         "quantity": 1,
+        "start_date": NOON,
+        "cancel_at_period_end": False,
+        "discounts": [],
         "items": {
             "object": "list",
             "has_more": False,
@@ -92,7 +113,10 @@ def a_subscription(id: str = "sub_1", **fields: Any) -> dict[str, Any]:
                     "object": "subscription_item",
                     "current_period_start": NOON,
                     "current_period_end": NOON + 2_678_400,
+                    "discounts": [],
+                    "price": a_price(),
                     "quantity": 1,
+                    "subscription": id,
                 }
             ],
         },
@@ -106,14 +130,17 @@ def an_invoice(id: str = "in_1", **fields: Any) -> dict[str, Any]:
         "object": "invoice",
         "amount_due": 1000,
         "amount_paid": 0,
+        "amount_remaining": 1000,
         "created": NOON,
         "currency": "usd",
         "customer": "cus_1",
+        "discounts": [],
         "parent": {
             "type": "subscription_details",
             "subscription_details": {"subscription": "sub_1"},
         },
         "status": "draft",
+        "total": 1000,
     }
     return invoice | fields
 
@@ -170,6 +197,26 @@ def an_event(
         "livemode": livemode,
         "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},
+        "type": type,
+    }
+    return orjson.dumps(event | fields)
+
+
+def a_thin_event(
+    type: str, object: str, object_id: str, *, id: str = "evt_1", at: int = NOON, **fields: Any
+) -> bytes:
+    """The raw body of an event that names an object without carrying it."""
+    event = {
+        "id": id,
+        "object": "v2.core.event",
+        "created": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}.250Z",
+        "livemode": False,
+        "reason": None,
+        "related_object": {
+            "id": object_id,
+            "type": object,
+            "url": f"/v1/{object}s/{object_id}",
+        },
         "type": type,
     }
     return orjson.dumps(event | fields)

@@ -7,6 +7,7 @@ so a parameter that Stripe does not know is refused here too. A full Stripe is t
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,11 +26,21 @@ _LIST_PARAMS = {
     "payment_intents": stripe.params.PaymentIntentListParams,
     "charges": stripe.params.ChargeListParams,
     "invoices": stripe.params.InvoiceListParams,
+    "invoice_payments": stripe.params.InvoicePaymentListParams,
     "subscriptions": stripe.params.SubscriptionListParams,
     "customers": stripe.params.CustomerListParams,
     "refunds": stripe.params.RefundListParams,
     "disputes": stripe.params.DisputeListParams,
     "balance_transactions": stripe.params.BalanceTransactionListParams,
+    "payouts": stripe.params.PayoutListParams,
+    "credit_notes": stripe.params.CreditNoteListParams,
+    "checkout/sessions": stripe.params.checkout.SessionListParams,
+    "products": stripe.params.ProductListParams,
+    "prices": stripe.params.PriceListParams,
+    "coupons": stripe.params.CouponListParams,
+    "promotion_codes": stripe.params.PromotionCodeListParams,
+    "payment_methods": stripe.params.PaymentMethodListParams,
+    "events": stripe.params.EventListParams,
     "subscription_items": stripe.params.SubscriptionItemListParams,
 }
 _RANGE = {f"created[{edge}]": "created" for edge in ("gte", "gt", "lte", "lt")}
@@ -45,7 +56,8 @@ class Request:
 
     @property
     def resource(self) -> str:
-        return self.path.split("/")[2]
+        """The list's path below `/v1/`, with two parts for `checkout/sessions`."""
+        return _split(self.path)[0]
 
 
 @dataclass
@@ -155,7 +167,7 @@ class StripeListServer:
         """The page or object as Stripe would give it."""
         if request.headers.get("stripe-version") != self.version:
             return error(400, "Invalid Stripe API version")
-        _, _, resource, *rest = request.path.split("/")
+        resource, rest = _split(request.path)
         if len(rest) == 1:
             return self._one(resource, unquote(rest[0]))
         if len(rest) == 2 and (resource, rest[1]) == ("invoices", "lines"):
@@ -213,9 +225,17 @@ def error(http_status: int, message: str, **fields: Any) -> Reply:
     return Reply(status=http_status, body=json.dumps(body).encode())
 
 
+def _split(path: str) -> tuple[str, list[str]]:
+    """A path's list and what follows it: `/v1/invoices/in_1/lines` is `invoices`, `in_1`, `lines`."""
+    parts = path.split("/")[2:]
+    words = 2 if parts[0] == "checkout" else 1
+    return "/".join(parts[:words]), parts[words:]
+
+
 def _unknown_params(resource: str, params: dict[str, str]) -> str | None:
     known = _LIST_PARAMS[resource].__annotations__
-    unknown = [name for name in params if _RANGE.get(name, name) not in known]
+    plain = {name: re.sub(r"^expand\[\d+\]$", "expand", name) for name in params}
+    unknown = [name for name in params if _RANGE.get(name, plain[name]) not in known]
     return unknown[0] if unknown else None
 
 

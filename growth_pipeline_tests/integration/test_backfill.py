@@ -1,61 +1,18 @@
 """A backfill of the audit as Dagster's UI starts it: it ends, and shows failed checks, never crashes."""
 
-import time
-
-import httpx
+from growth_pipeline_tests.fakes.dagster_backfill import ask, launch_backfill, wait_for_backfill
 
 # On the small demo that other files share; a backfill adds runs and changes no row of the books.
 
-ASSETS = [["audit", "findings"], ["audit", "report"]]
-
-
-def _ask(demo, query, **variables):
-    answer = httpx.post(
-        f"{demo.dagster}/graphql",
-        json={"query": query, "variables": variables},
-        timeout=30,
-        trust_env=False,
-    ).json()
-    assert "errors" not in answer, answer
-    return answer["data"]
-
-
-def _launch(demo, months):
-    data = _ask(
-        demo,
-        """mutation ($params: LaunchBackfillParams!) {
-          launchPartitionBackfill(backfillParams: $params) {
-            __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-          }
-        }""",
-        params={
-            "assetSelection": [{"path": path} for path in ASSETS],
-            "partitionNames": months,
-            "title": "audit again",
-        },
-    )["launchPartitionBackfill"]
-    assert data["__typename"] == "LaunchBackfillSuccess", data
-    return data["backfillId"]
-
-
-def _wait(demo, backfill, seconds):
-    deadline = time.monotonic() + seconds
-    query = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
-      ... on PartitionBackfill { status runs { status tags { key value } } } } }"""
-    while True:
-        state = _ask(demo, query, id=backfill)["partitionBackfillOrError"]
-        if state["status"] not in {"REQUESTED", "CANCELING"}:
-            return state
-        assert time.monotonic() < deadline, state
-        time.sleep(1)
+ASSETS = ["audit/findings", "audit/report"]
 
 
 def test_a_backfill_from_the_ui_ends_green_and_shows_what_the_audits_found(demo):
     months = demo.months()
-    state = _wait(demo, _launch(demo, months), seconds=240)
+    state = wait_for_backfill(demo, launch_backfill(demo, ASSETS, months), seconds=240)
     assert state["status"] == "COMPLETED_SUCCESS", state
     assert [run["status"] for run in state["runs"]] == ["SUCCESS"] * len(months)
-    checks = _ask(
+    checks = ask(
         demo,
         """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
           assetChecksOrError { ... on AssetChecks { checks {

@@ -85,6 +85,7 @@ def test_a_hundred_thousand_payment_intents_fit_in_little_memory():
         (("serve", "--api-key", "rk_test_x", "--livemode"), "not of live mode"),
         (("serve", "--as-of", "yesterday"), "no ISO instant"),
         (("serve", "--months", "0"), "--months"),
+        (("serve", "--api-version", "2026-13-01.yak"), "is no API version"),
         (("tamper", "--control", "http://127.0.0.1:9"), "SANDBOX_DATABASE_URL"),
     ],
 )
@@ -101,3 +102,26 @@ def test_tampering_without_a_server_is_one_sentence():
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("tamper:")
+
+
+def test_a_connected_account_and_an_older_version_can_be_asked_for(tmp_path):
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "growth_pipeline.sandbox", "serve", *SMALL, "--connected"]
+    options = ["--api-version", "2025-02-24.acacia", "--ready-file", str(ready)]
+    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 30
+            while not ready.exists() and time.monotonic() < until:
+                assert process.poll() is None
+                time.sleep(0.02)
+            facts = json.loads(ready.read_text())
+            (other,) = facts["connected_account_ids"]
+            headers = {"Authorization": "Bearer rk_test_sandbox", "Stripe-Account": other}
+            account = httpx.get(f"{facts['url']}/v1/account", headers=headers).json()
+            invoice = httpx.get(f"{facts['url']}/v1/invoices", headers=headers).json()["data"][0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+    assert facts["api_version"] == "2025-02-24.acacia"
+    assert account["id"] == other != facts["account_id"]
+    assert "payment_intent" in invoice

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from growth_pipeline.sandbox.lists import RESOURCES
 
-LISTED = sorted(set(RESOURCES) - {"discounts", "invoice_lines", "subscription_items"})
+UNLISTED = {"discounts", "invoice_lines", "credit_note_lines", "subscription_items"}
+LISTED = sorted(set(RESOURCES) - UNLISTED)
 BY_TIME = [name for name in LISTED if name != "events"]
+# What Stripe lists without a filter by time.
+WHOLE = {"payment_methods", "webhook_endpoints"}
 
 
 def get(api, path, **params):
@@ -34,7 +37,15 @@ def walk(api, path, **params):
 def whole(api):
     """Every list read to its end, newest first."""
     extra = {"subscriptions": {"status": "all"}}
-    return {name: walk(api, f"/v1/{name}", limit=100, **extra.get(name, {})) for name in LISTED}
+    return {
+        name: walk(api, f"/v1/{RESOURCES[name].path}", limit=100, **extra.get(name, {}))
+        for name in LISTED
+    }
+
+
+def made(obj):
+    """When an object was made; invoice items call it `date`."""
+    return obj["date"] if obj["object"] == "invoiceitem" else obj["created"]
 
 
 def params_of(name, **params):
@@ -43,7 +54,7 @@ def params_of(name, **params):
 
 @pytest.mark.parametrize("name", LISTED)
 def test_a_list_gives_each_object_once_newest_first(whole, name):
-    created = [obj["created"] for obj in whole[name]]
+    created = [made(obj) for obj in whole[name]]
     assert created
     assert created == sorted(created, reverse=True)
     assert len({obj["id"] for obj in whole[name]}) == len(created)
@@ -60,13 +71,13 @@ def test_a_list_gives_all_that_is_not_deleted(whole, objects, name):
 )
 @given(data=st.data())
 def test_any_page_size_and_window_gives_the_same_objects_in_the_same_order(api, whole, data):
-    name = data.draw(st.sampled_from(LISTED))
-    times = sorted({obj["created"] for obj in whole[name]})
+    name = data.draw(st.sampled_from(sorted(set(LISTED) - WHOLE)))
+    times = sorted({made(obj) for obj in whole[name]})
     gte, lt = sorted(data.draw(st.tuples(st.sampled_from(times), st.sampled_from(times))))
     limit = data.draw(st.integers(7, 100))
     bounds = {"created[gte]": gte, "created[lt]": lt}
-    found = walk(api, f"/v1/{name}", limit=limit, **params_of(name), **bounds)
-    assert found == [obj for obj in whole[name] if gte <= obj["created"] < lt]
+    found = walk(api, f"/v1/{RESOURCES[name].path}", limit=limit, **params_of(name), **bounds)
+    assert found == [obj for obj in whole[name] if gte <= made(obj) < lt]
 
 
 @settings(
@@ -77,7 +88,7 @@ def test_both_cursors_are_exclusive_and_meet_at_any_object(api, whole, data):
     name = data.draw(st.sampled_from(LISTED))
     place = data.draw(st.integers(0, len(whole[name]) - 1))
     limit = data.draw(st.integers(1, 30))
-    cursor, path = whole[name][place]["id"], f"/v1/{name}"
+    cursor, path = whole[name][place]["id"], f"/v1/{RESOURCES[name].path}"
     after = get(api, path, limit=limit, starting_after=cursor, **params_of(name))
     assert after["data"] == whole[name][place + 1 : place + 1 + limit]
     assert after["has_more"] == (place + 1 + limit < len(whole[name]))
@@ -142,7 +153,7 @@ def test_a_deleted_draft_invoice_is_gone(api, events):
 @pytest.mark.parametrize("name", BY_TIME)
 def test_every_object_can_be_retrieved(api, whole, name):
     for obj in whole[name][::17]:
-        assert get(api, f"/v1/{name}/{obj['id']}") == obj
+        assert get(api, f"/v1/{RESOURCES[name].path}/{obj['id']}") == obj
 
 
 def test_subscriptions_hide_cancelled_ones_unless_asked(api, whole):

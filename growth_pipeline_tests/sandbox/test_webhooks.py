@@ -88,6 +88,34 @@ def test_dropped_events_never_come_and_are_not_counted_in_the_total(spoiled, eve
     assert set(ids_of(receiver)) == {event["id"] for event in events[:100]} - set(dropped)
 
 
+def test_what_happens_while_the_receiver_is_off_never_comes(spoiled, events, company):
+    since, to = company.as_of - 31 * 86400, company.as_of - 4 * 86400
+    receiver = WebhookReceiver()
+    with serving(receiver.app) as url:
+        progress = deliver(spoiled, url, created_gte=since, off_days=4)
+    recent = [event for event in events if event["created"] >= since]
+    sent = {event["id"] for event in recent if event["created"] < to}
+    assert set(ids_of(receiver)) == sent
+    assert progress["dropped"] == len(recent) - len(sent) > 0
+    missed = spoiled.get("/v1/events", params={"delivery_success": "false", "limit": 100}).json()
+    assert {one["id"] for one in missed["data"]} <= {event["id"] for event in events} - sent
+
+
+def test_spans_in_which_the_receiver_was_off_can_be_given(spoiled, events, company):
+    middle = company.as_of - 20 * 86400
+    span = [middle, middle + 5 * 86400]
+    receiver = WebhookReceiver()
+    with serving(receiver.app) as url:
+        bounds = {"created_gte": middle - 86400, "created_lt": middle + 6 * 86400}
+        deliver(spoiled, url, off=[span], **bounds)
+    assert set(ids_of(receiver)) == {
+        event["id"]
+        for event in events
+        if bounds["created_gte"] <= event["created"] < bounds["created_lt"]
+        and not span[0] <= event["created"] < span[1]
+    }
+
+
 def test_planted_losses_never_come_whatever_is_asked(spoiled):
     lost = spoiled.post("/_sandbox/plant", json={}).json()["lost_events"]
     assert lost

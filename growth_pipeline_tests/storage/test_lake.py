@@ -189,6 +189,39 @@ def test_artifacts_are_stored_and_read_whole(any_lake):
         any_lake.read_artifact("reports/nothing.md")
 
 
+def test_rows_come_in_frames_of_the_asked_size_and_in_their_order(any_lake):
+    manifest = any_lake.write_partition(
+        "stripe/charges", OCTOBER, [frame(*((f"ch_{n}", n) for n in range(7)))], CERTIFICATE
+    )
+    frames = list(any_lake.read_batches(manifest, ["id"], rows=3))
+    assert [one["id"].to_list() for one in frames] == [
+        ["ch_0", "ch_1", "ch_2"],
+        ["ch_3", "ch_4", "ch_5"],
+        ["ch_6"],
+    ]
+
+
+def test_a_file_that_is_gone_is_unreadable_by_frames_too(lake):
+    manifest = lake.write_partition("stripe/charges", OCTOBER, [frame(("ch_1", 1))], CERTIFICATE)
+    Path(manifest.path).unlink()
+    with pytest.raises(LakeUnreadableError, match="cannot be read"):
+        list(lake.read_batches(manifest))
+
+
+def test_an_artifact_that_was_never_stored_is_none(any_lake):
+    assert any_lake.find_artifact("reports/backfill/dry-run.json") is None
+    any_lake.put_artifact("reports/backfill/dry-run.json", b"{}")
+    assert any_lake.find_artifact("reports/backfill/dry-run.json") == b"{}"
+
+
+def test_an_artifact_that_cannot_be_read_is_not_taken_for_none(lake):
+    stored = lake.put_artifact("reports/a.json", b"{}")
+    Path(stored.url).unlink()
+    Path(stored.url).mkdir()
+    with pytest.raises(LakeUnreadableError, match="cannot be read"):
+        lake.find_artifact("reports/a.json")
+
+
 def test_the_lake_can_be_moved(lake, tmp_path):
     before = lake.write_partition("d", OCTOBER, [frame(("a", 1))], {})
     Path(lake.url).rename(tmp_path / "elsewhere")

@@ -89,3 +89,27 @@ def test_the_key_is_in_no_repr():
         for shown in (repr(access), str(access), repr(reader), f"{reader!s}"):
             assert "Canary" not in shown
             assert "acct_1" in shown
+
+
+# --- Stripe Connect ------------------------------------------------------------------------------
+
+
+def test_one_key_reads_its_own_account_and_those_connected_to_it():
+    own = _access()
+    connected = own.of_account("acct_2")
+    assert (own.scope, own.account_headers) == (("acct_1", True), {})
+    assert (connected.scope, connected.account_headers) == (
+        ("acct_2", True),
+        {"Stripe-Account": "acct_2"},
+    )
+    assert connected.of_account("acct_1") == own
+
+
+def test_all_accounts_of_a_key_spend_from_one_budget_of_requests():
+    assert _access().of_account("acct_2").key_scope == _access().key_scope == ("acct_1", True)
+
+
+@pytest.mark.parametrize("account", ["", "cus_1", "acct_1\r\nX-Forged: 1", "acct_\u0661"])
+def test_a_connected_account_is_named_by_its_id(account):
+    with pytest.raises(ConfigurationError, match="no account id"):
+        _access(connected_account=account)

@@ -23,7 +23,7 @@ def _most_in_a_second(instants: list[float]) -> int:
 )
 def test_the_slower_of_both_rates_holds_in_every_second(account, endpoint, rate):
     instants = _instants(RequestBudget(account, endpoint), ["list charges"] * int(rate * 1.6))
-    assert _most_in_a_second(instants) <= rate * 1.1 + 1
+    assert _most_in_a_second(instants) <= rate * 1.2 + 1
     assert instants[-1] - instants[0] < 6
 
 

@@ -1,11 +1,22 @@
 -- Grain: one refund or dispute that the mirror knows of the asked charges. Runs in Postgres.
 select
-    object,
+    'refund' as object,
     id,
-    payload ->> 'charge' as charge
-from billing.objects
+    charge
+from stripe.refunds
 where
     account_id = %(account_id)s
     and livemode = %(livemode)s
-    and object in ('refund', 'dispute')
-    and payload ->> 'charge' = any(%(charges)s::text [])
+    and charge = any(%(charges)s::text [])
+
+union all
+
+select
+    'dispute' as object,
+    id,
+    charge
+from stripe.disputes
+where
+    account_id = %(account_id)s
+    and livemode = %(livemode)s
+    and charge = any(%(charges)s::text [])

@@ -5,6 +5,7 @@ set
     reason = event.reason,
     object = event.object,
     object_id = event.object_id,
+    effect = event.effect,
     applied_at = %(now)s
 from unnest(
     %(account_ids)b::text [],
@@ -13,8 +14,11 @@ from unnest(
     %(states)b::text [],
     %(reasons)b::text [],
     %(objects)b::text [],
-    %(object_ids)b::text []
-) as event (account_id, livemode, event_id, state, reason, object, object_id)
+    %(object_ids)b::text [],
+    %(effects)b::text []
+) as event (
+    account_id, livemode, event_id, state, reason, object, object_id, effect
+)
 where
     inbox.account_id = event.account_id
     and inbox.livemode = event.livemode

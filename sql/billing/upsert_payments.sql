@@ -1,4 +1,5 @@
 -- Grain: one payment the mirror books, at most one a charge. Unchanged rows are not written again.
+-- Result: the charges whose row was written, and whether it is new (`xmax = 0`: nothing was replaced).
 insert into billing.payments as stored (
     account_id, livemode, charge_id, payment_intent_id, invoice_id, customer_id, status, captured,
     currency, amount_minor, refunded_minor, disputed_minor, fee_minor, net_minor,
@@ -59,3 +60,4 @@ where
         excluded.disputed_minor, excluded.fee_minor, excluded.net_minor,
         excluded.settlement_currency, excluded.created_at
     )
+returning account_id, livemode, charge_id, xmax = 0 as inserted

@@ -23,6 +23,18 @@ from growth_pipeline.sandbox.shapes.catalogue import (
     plan,
     price,
     product,
+    promotion_code,
+    webhook_endpoint,
+)
+from growth_pipeline.sandbox.shapes.checkout import (
+    bank_account,
+    checkout_session,
+    payment_method,
+)
+from growth_pipeline.sandbox.shapes.credits import (
+    credit_note,
+    credit_note_line,
+    invoice_item,
 )
 from growth_pipeline.sandbox.shapes.payments import (
     card_details,
@@ -32,6 +44,7 @@ from growth_pipeline.sandbox.shapes.payments import (
     refund,
     sepa_details,
 )
+from growth_pipeline.sandbox.shapes.phases import phase, subscription_schedule
 
 API_VERSION = "2026-10-28.endive"
 
@@ -39,22 +52,32 @@ __all__ = [
     "API_VERSION",
     "account",
     "balance_transaction",
+    "bank_account",
     "card_details",
     "charge",
+    "checkout_session",
     "coupon",
+    "credit_note",
+    "credit_note_line",
     "customer",
     "discount",
     "dispute",
     "invoice",
+    "invoice_item",
     "invoice_line",
     "invoice_payment",
     "payment_intent",
+    "payment_method",
     "payout",
+    "phase",
     "plan",
     "price",
     "product",
+    "promotion_code",
     "refund",
     "sepa_details",
     "subscription",
     "subscription_item",
+    "subscription_schedule",
+    "webhook_endpoint",
 ]

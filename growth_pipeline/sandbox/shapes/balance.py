@@ -87,7 +87,7 @@ def payout(
         "reversed_by": None,
         "source_type": "card",
         "statement_descriptor": None,
-        "status": "in_transit",
+        "status": "pending",
         "trace_id": {"status": "pending", "value": None},
         "type": "bank_account",
     }

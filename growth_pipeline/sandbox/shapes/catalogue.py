@@ -125,7 +125,7 @@ def plan(of: Json) -> Json:
         "livemode": of["livemode"],
         "metadata": {},
         "meter": None,
-        "nickname": None,
+        "nickname": of["nickname"],
         "product": of["product"],
         "tiers_mode": of["tiers_mode"],
         "transform_usage": None,
@@ -156,6 +156,58 @@ def coupon(coupon_id: str, name: str, *, created: int, livemode: bool, **terms: 
     }
 
 
+def promotion_code(
+    code_id: str, code: str, coupon_id: str, *, created: int, livemode: bool
+) -> Json:
+    """A word that customers type to get a coupon."""
+    return {
+        "id": code_id,
+        "object": "promotion_code",
+        "active": True,
+        "code": code,
+        "created": created,
+        "customer": None,
+        "customer_account": None,
+        "expires_at": None,
+        "livemode": livemode,
+        "max_redemptions": None,
+        "metadata": {},
+        "promotion": {"coupon": coupon_id, "type": "coupon"},
+        "restrictions": {
+            "first_time_transaction": False,
+            "minimum_amount": None,
+            "minimum_amount_currency": None,
+        },
+        "times_redeemed": 0,
+    }
+
+
+def webhook_endpoint(
+    endpoint_id: str,
+    url: str,
+    *,
+    api_version: str | None,
+    enabled_events: list[str],
+    status: str,
+    created: int,
+    livemode: bool,
+) -> Json:
+    """Where the account's events go; without a version the endpoint speaks the account's."""
+    return {
+        "id": endpoint_id,
+        "object": "webhook_endpoint",
+        "api_version": api_version,
+        "application": None,
+        "created": created,
+        "description": None,
+        "enabled_events": enabled_events,
+        "livemode": livemode,
+        "metadata": {},
+        "status": status,
+        "url": url,
+    }
+
+
 def discount(
     discount_id: str,
     coupon_id: str,
@@ -164,6 +216,7 @@ def discount(
     subscription_id: str,
     start: int,
     end: int | None,
+    promotion_code: str | None = None,
 ) -> Json:
     """A coupon in use by a subscription. It has no list and no address of its own."""
     return {
@@ -175,7 +228,7 @@ def discount(
         "end": end,
         "invoice": None,
         "invoice_item": None,
-        "promotion_code": None,
+        "promotion_code": promotion_code,
         "source": {"coupon": coupon_id, "type": "coupon"},
         "start": start,
         "subscription": subscription_id,

@@ -1,9 +1,8 @@
 -- Grain: one charge of a scope created in [start, end), in the order of its id, after a given id.
 select id
-from billing.objects
+from stripe.charges
 where
-    object = 'charge'
-    and account_id = %(account_id)s
+    account_id = %(account_id)s
     and livemode = %(livemode)s
     and created_at >= %(start)s
     and created_at < %(end)s

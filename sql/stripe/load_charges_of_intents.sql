@@ -7,12 +7,11 @@ select
 from unnest(%(account_ids)b::text [], %(livemodes)b::boolean [], %(intents)b::text [])
     as asked (account_id, livemode, intent)
 cross join lateral (
-    select objects.id
-    from billing.objects
+    select charges.id
+    from stripe.charges
     where
-        objects.object = 'charge'
-        and objects.account_id = asked.account_id
-        and objects.livemode = asked.livemode
-        and objects.payload ->> 'payment_intent' = asked.intent
+        charges.account_id = asked.account_id
+        and charges.livemode = asked.livemode
+        and charges.payment_intent = asked.intent
     offset 0
 ) as charge
