@@ -28,6 +28,7 @@ START, END = 1_759_276_800, 1_761_955_200  # October 2025
 NOW = datetime(2025, 12, 1, tzinfo=UTC)
 LISTS = ("payment_intents", "charges", "invoices", "subscriptions")
 PAGE = 100
+STATE_COLUMNS = ("id", "api_version", "fetched_from", "fetched_at", "raw")
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -183,7 +184,12 @@ def forms() -> dict[str, tuple[bytes, bytes]]:
         credited_invoice=None,
         livemode=True,
     )
-    one_item = {"object": "list", "data": [item], "has_more": False, "url": "/v1/subscription_items"}
+    one_item = {
+        "object": "list",
+        "data": [item],
+        "has_more": False,
+        "url": "/v1/subscription_items",
+    }
     lines = {"object": "list", "data": [line], "has_more": False, "url": "/v1/invoices/in_1/lines"}
     subscription = shapes.subscription(
         "sub_1",
@@ -290,6 +296,51 @@ def extract(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def extract_into_postgres(given: argparse.Namespace) -> dict[str, Any]:
+    """The product's backfill way: the lists into the lake, and from there into the mirror."""
+    import orjson
+
+    from growth_pipeline.billing.ledger import Fetched, apply_fetched
+    from growth_pipeline.billing.objects import BY_RESOURCE
+    from growth_pipeline.billing.store import BillingStore
+    from growth_pipeline.billing.tables import ObjectKey
+    from growth_pipeline.storage.embedded import start_embedded
+    from growth_pipeline.storage.lake import Lake
+    from growth_pipeline.storage.migrations import migrate
+    from growth_pipeline.storage.postgres import Database
+
+    server = start_embedded(Path(given.folder) / "postgres")
+    try:
+        migrate(server.url("growth"))
+        result = extract(given)
+        lake = Lake(str(Path(given.folder) / "lake"))
+        manifests = [one for name in given.lists for one in lake.manifests(f"stripe/{name}")]
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        started = time.perf_counter()
+        with Database(server.url("growth")) as database:
+            store = BillingStore(database)
+            for manifest in manifests:
+                kind = BY_RESOURCE[manifest.dataset.removeprefix("stripe/")].object
+                states = (
+                    Fetched(
+                        ObjectKey("acct_bench", True, kind, id),
+                        orjson.loads(raw),
+                        raw.encode(),
+                        version,
+                        began,
+                        ended,
+                    )
+                    for frame in lake.read_batches(manifest, STATE_COLUMNS)
+                    for id, version, began, ended, raw in frame.iter_rows()
+                )
+                apply_fetched(store, states, source="backfill", now=NOW)
+        seconds = time.perf_counter() - started
+        cpu = _cpu(resource.getrusage(resource.RUSAGE_SELF)) - _cpu(before)
+        return result | {"apply_seconds": seconds, "apply_cpu_seconds": cpu}
+    finally:
+        server.stop()
+
+
 def page_with_sdk(given: argparse.Namespace) -> dict[str, Any]:
     """What most people write: the SDK's `auto_paging_iter`, one list after the other."""
     import stripe
@@ -325,7 +376,8 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     try:
         assert server.stdout is not None
         base = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        ours = _client("extract", base, given, given.objects)
+        role = "postgres" if given.postgres else "extract"
+        ours = _client(role, base, given, given.objects)
         answers = _stats(base)
         sdk = _client("sdk", base, given, given.sdk_objects) if given.sdk_objects else None
     finally:
@@ -349,6 +401,11 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         "parquet_mb": round(ours["parquet_mb"], 1),
         "seconds": round(ours["seconds"], 2),
     }
+    if given.postgres:
+        both = ours["objects"] / (ours["seconds"] + ours["apply_seconds"])
+        result["into_postgres_per_second"] = round(ours["objects"] / ours["apply_seconds"])
+        result["apply_cpu_us"] = round(ours["apply_cpu_seconds"] / ours["objects"] * 1e6)
+        result["share_with_postgres"] = round(both / ceiling, 3)
     if sdk:
         rate = sdk["objects"] / sdk["seconds"]
         result["auto_paging_iter_per_second"] = round(rate)
@@ -386,6 +443,7 @@ def main() -> None:
     arguments.add_argument("--account", type=float, default=100, help="requests a second")
     arguments.add_argument("--endpoint", type=float, default=25, help="requests a second")
     arguments.add_argument("--sdk-objects", type=int, default=1_000, help="of each list; 0: none")
+    arguments.add_argument("--postgres", action="store_true", help="then into the mirror, too")
     arguments.add_argument("--role", default="bench", help=argparse.SUPPRESS)
     arguments.add_argument("--base", default="", help=argparse.SUPPRESS)
     arguments.add_argument("--folder", default="", help=argparse.SUPPRESS)
@@ -393,7 +451,12 @@ def main() -> None:
     if given.role == "server":
         asyncio.run(serve(given))
         return
-    roles = {"bench": run, "extract": extract, "sdk": page_with_sdk}
+    roles = {
+        "bench": run,
+        "extract": extract,
+        "postgres": extract_into_postgres,
+        "sdk": page_with_sdk,
+    }
     print(json.dumps(roles[given.role](given)))
 
 

@@ -3,6 +3,7 @@
 Three parties, each on cores of its own: the receiver (one core), the sender, Postgres. The bare
 loops run on the receiver's core: the same rows into the same table, no HTTP, no signature. All take
 turns in one run, so that a slow moment of the disk hits all of them; the ratios are what matters.
+`share_by_cpu` is the share that processor time alone would allow: it holds on a busy machine too.
 
 Run: `python benchmarks/bench_webhooks.py`. Prints one JSON line.
 """
@@ -28,13 +29,13 @@ import uvloop
 
 from growth_pipeline.storage.embedded import start_embedded
 from growth_pipeline.storage.migrations import migrate
-from growth_pipeline_tests.fakes.receiver_process import HOST, ReceiverProcess
+from growth_pipeline_tests.fakes.receiver_process import HOST, ApplierProcess, ReceiverProcess
 from growth_pipeline_tests.fakes.webhook_sender import load_events, run_load
 
 INSERT = """
 insert into billing.inbox
 (account_id, livemode, event_id, type, api_version, created_at, received_at, source, body)
-values ('self', false, %s, 'radar.early_fraud_warning.created', '2026-10-28.endive', now(), now(),
+values ('self', false, %s, 'customer.created', '2026-10-28.endive', now(), now(),
 'webhook', %s) on conflict do nothing
 """
 BATCH = 100
@@ -85,6 +86,9 @@ def run(url: str, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
                 }
                 for name, job in jobs.items():
                     results.setdefault(f"{name}_{connections}", []).append(job())
+            results.setdefault("applying_16", []).append(
+                while_applying(url, folder, receiver, given, f"evt_{number}_applying")
+            )
             for name, each in (("bare_1", bare), ("bare_batches", batches)):
                 results.setdefault(name, []).append(
                     in_child(
@@ -114,6 +118,14 @@ def webhooks(
     return done
 
 
+def while_applying(
+    url: str, folder: Path, receiver: ReceiverProcess, given: argparse.Namespace, prefix: str
+) -> dict[str, float]:
+    """The same at 16 connections while the applier works off all that came before, beside it."""
+    with ApplierProcess(url, folder):  # on Postgres' cores: it inherits ours
+        return webhooks(receiver, 16, given.seconds, given.size, prefix)
+
+
 async def send(
     port: int, connections: int, seconds: float, size: int, prefix: str
 ) -> dict[str, float]:
@@ -140,9 +152,15 @@ async def bare(
                 await connection.execute(INSERT, (name, body), binary=True, prepare=True)
                 waits.append(time.perf_counter() - began)
 
+    used = time.process_time()
     await asyncio.gather(*(work() for _ in range(connections)))
+    used = time.process_time() - used
     waits.sort()
-    return {"rate": len(waits) / seconds, "p99": 1000 * waits[int(0.99 * len(waits))]}
+    return {
+        "rate": len(waits) / seconds,
+        "p99": 1000 * waits[int(0.99 * len(waits))],
+        "cpu_us": 1e6 * used / len(waits),
+    }
 
 
 async def batches(url: str, _: int, seconds: float, size: int, prefix: str) -> dict[str, float]:
@@ -171,6 +189,12 @@ def report(results: dict[str, list[dict[str, float]]], given: argparse.Namespace
             "p99_ms": round(statistics.median(item["p99"] for item in ours), 1),
             "bare_p99_ms": round(statistics.median(item["p99"] for item in base), 1),
             "cpu_us": round(statistics.median(item["cpu_us"] for item in ours)),
+            "bare_cpu_us": round(statistics.median(item["cpu_us"] for item in base)),
+            "share_by_cpu": round(
+                statistics.median(item["cpu_us"] for item in base)
+                / statistics.median(item["cpu_us"] for item in ours),
+                2,
+            ),
             "failed": sum(item["failed"] for item in ours),
         }
     return {
@@ -179,6 +203,10 @@ def report(results: dict[str, list[dict[str, float]]], given: argparse.Namespace
         "load": [round(value, 1) for value in os.getloadavg()],
         "body_bytes": given.size,
         **figures,
+        "16 connections, applying": {
+            name: round(statistics.median(item[name] for item in results["applying_16"]), 1)
+            for name in ("rate", "p50", "p99")
+        },
         "bare_1_per_second": round(statistics.median(i["rate"] for i in results["bare_1"])),
         "bare_batches_per_second": round(
             statistics.median(i["rate"] for i in results["bare_batches"])

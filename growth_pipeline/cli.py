@@ -275,7 +275,7 @@ def webhooks_list(
     """Events that could not be applied, with the reason."""
     from growth_pipeline.operate.webhooks import list_dead_letters
 
-    found = list_dead_letters(limit)
+    found = list_dead_letters(limit, say=say)
     if as_json:
         emit_json(found.as_dict())
     else:
@@ -300,7 +300,7 @@ def webhooks_replay(
 
     if (event is None) != everything:
         raise UsageError("name one event, or give --all", remedy="growth webhooks list shows them")
-    done = replay(event, now=datetime.now(UTC), dry_run=dry_run)
+    done = replay(event, now=datetime.now(UTC), dry_run=dry_run, say=say)
     if as_json:
         emit_json(done.as_dict())
     else:
@@ -316,7 +316,7 @@ def webhooks_trace(
     """What one event changed, in the mirror and in the books."""
     from growth_pipeline.operate.webhooks import trace, trace_lines
 
-    found = trace(event)
+    found = trace(event, say=say)
     if as_json:
         emit_json([each.as_dict() for each in found])
     else:

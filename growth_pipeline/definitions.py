@@ -232,10 +232,10 @@ def launch(
 ) -> Launched:
     """Run a job in this process; in Dagster's UI it shows as any other run of that job.
 
-    `partition_key` is one month, `partition_range` first and last of several in one run (extracts
-    and payments only). `assets` narrows the job to some of its assets ("audit/findings"). A dry run
-    reads Stripe and computes everything, but rolls its transactions back, writes files to a folder
-    that is removed, and is not recorded.
+    `partition_key` is one month, `partition_range` first and last of several in one run (extracts,
+    payments and backfills only). `assets` narrows the job to some of its assets ("audit/findings").
+    A dry run reads Stripe and computes everything, but rolls its transactions back, writes files to
+    a folder that is removed, and is not recorded.
     Raises: the GrowthError of the failing step; UsageError for a month that has no partition;
     ConfigurationError and RemoteUnavailableError when Dagster's own storage cannot be used.
     """

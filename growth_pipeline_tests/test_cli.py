@@ -237,6 +237,16 @@ def test_wrong_arguments_of_a_backfill_are_code_2_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_key_of_the_other_mode_is_code_5_before_any_command_does_anything(growth, database_url):
+    live, test = "rk_live_GrowthCanary1", "rk_test_GrowthCanary2"
+    done = growth("migrate", GROWTH_DATABASE_URL=database_url, GROWTH_STRIPE__API_KEY=live)
+    assert done.returncode == 0, done.stderr
+    for command in (("migrate",), ("audit", "--month", "2025-10"), ("serve",)):
+        done = growth(*command, GROWTH_DATABASE_URL=database_url, GROWTH_STRIPE__API_KEY=test)
+        assert_one_sentence(done, 5, "holds live-mode rows", "GROWTH_DATABASE_URL")
+        assert "Canary" not in done.stdout + done.stderr
+
+
 # --- doctor --------------------------------------------------------------------------------------
 
 

@@ -20,9 +20,14 @@ HEAVY = (
 GROUPS = {
     "billing": [
         *("billing/balance_transactions_extract", "billing/charges_extract"),
-        *("billing/customers_extract", "billing/disputes_extract", "billing/inbox"),
-        *("billing/invoices_extract", "billing/mirror", "billing/payment_intents_extract"),
-        *("billing/payments", "billing/refunds_extract", "billing/subscriptions_extract"),
+        *("billing/checkout_sessions_extract", "billing/coupons_extract"),
+        *("billing/credit_notes_extract", "billing/customers_extract"),
+        *("billing/disputes_extract", "billing/events_extract", "billing/inbox"),
+        *("billing/invoice_payments_extract", "billing/invoices_extract", "billing/mirror"),
+        *("billing/payment_intents_extract", "billing/payment_methods_extract"),
+        *("billing/payments", "billing/payouts_extract", "billing/prices_extract"),
+        *("billing/products_extract", "billing/promotion_codes_extract"),
+        *("billing/refunds_extract", "billing/subscriptions_extract"),
         *("billing/drift", "billing/event_sweep", "billing/mirror_backfill"),
     ],
     "audit": ["audit/findings", "audit/report"],
@@ -165,7 +170,16 @@ def test_audits_take_one_month_a_run_and_extracts_many():
     }
     # Without a policy each month is a run of its own, and its checks know their month.
     assert policies["audit/findings"] is policies["audit/report"] is None
-    ranged = [key for key in policies if key.endswith("_extract")] + ["billing/payments"]
+    months = graph.get(dg.AssetKey(["billing", "payments"])).partitions_def
+    monthly = {
+        key.to_user_string()
+        for key in graph.get_all_asset_keys()
+        if graph.get(key).partitions_def == months
+    }
+    ranged = [
+        *(key for key in monthly if key.endswith("_extract")),
+        *("billing/payments", "billing/mirror_backfill"),
+    ]
     assert all(policies[key].max_partitions_per_run is None for key in ranged)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from growth_pipeline.alerts.sensors import checks_alert_sensor, run_failure_alert_sensor
-from growth_pipeline.billing.objects import STRIPE_OBJECTS
+from growth_pipeline.billing.objects import STRIPE_OBJECTS, WHOLE_OBJECTS
 from growth_pipeline.core.errors import ConfigurationError, RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.definitions import build_defs, launch
@@ -105,9 +105,13 @@ def test_a_person_is_told_what_a_run_does(dagster_home, resources):
     assert said == ["billing/stripe_lists", "charges 2025-10: 0 objects"]
 
 
-def test_the_whole_extract_job_makes_every_list_that_has_months(dagster_home, resources):
-    done = launch("extract_job", partition_key="2025-10", resources=resources)
-    assert set(done.metadata) == {f"billing/{name}_extract" for name in STRIPE_OBJECTS}
+@pytest.mark.parametrize(
+    "months", [{"partition_key": "2025-10"}, {"partition_range": ("2025-09", "2025-10")}]
+)
+def test_the_whole_extract_job_makes_every_list(dagster_home, resources, months):
+    done = launch("extract_job", **months, resources=resources)
+    extracted = (*STRIPE_OBJECTS, *WHOLE_OBJECTS)
+    assert set(done.metadata) == {f"billing/{name}_extract" for name in extracted}
 
 
 def test_the_error_of_a_step_arrives_as_it_was_raised_and_the_run_is_recorded_as_failed(

@@ -5,11 +5,11 @@ means, in `mirror.py`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 
@@ -47,15 +47,19 @@ from growth_pipeline.billing.partitions import (
 from growth_pipeline.billing.resources import Clock, OpenReader, told_in_one_sentence
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
+from growth_pipeline.stripe_api.errors import StripePermissionError
 
 if TYPE_CHECKING:
     from growth_pipeline.billing.extract import Extracted
+    from growth_pipeline.billing.relist import CaughtUp, Relisted
     from growth_pipeline.billing.store import BillingStore
     from growth_pipeline.billing.sweep_store import SweepStore
     from growth_pipeline.storage.lake import Lake, Manifest
     from growth_pipeline.storage.postgres import Database
 else:  # Dagster resolves annotations at import; the real classes bring polars and psycopg
     BillingStore = SweepStore = Database = Lake = object
+
+_T = TypeVar("_T")
 
 INBOX = dg.AssetKey(["billing", "inbox"])
 MIRROR = dg.AssetKey(["billing", "mirror"])
@@ -83,7 +87,7 @@ def _extract_spec(resource: str, *, when: str) -> dg.AssetSpec:
     )
 
 
-_READING = {
+_READING: dict[str, Any] = {
     "pool": "stripe_api",
     "retry_policy": dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL),
 }
@@ -145,8 +149,8 @@ def stripe_whole_lists(
 stripe_extracts = [stripe_lists, stripe_whole_lists]
 extract_job = dg.define_asset_job(
     "extract_job",
-    selection=dg.AssetSelection.assets(stripe_lists),
-    description="All extracts from Stripe that have months, of one month or of a range in one run.",
+    selection=dg.AssetSelection.assets(*stripe_extracts),
+    description="All extracts from Stripe, of one month or of a range in one run.",
     tags={"dagster/max_runtime": "14400"},
 )
 
@@ -203,9 +207,12 @@ def _made(
     by_month: dict[str | None, list[Manifest]] = defaultdict(list)
     for one in results:
         if one.manifest is not None:
-            by_month[one.part.month and one.part.month.key].append(one.manifest)
-    for month, manifests in by_month.items():
-        context.add_asset_metadata(describe_extract(*manifests), asset_key=key, partition_key=month)
+            month = one.part.month
+            by_month[month.key if month else None].append(one.manifest)
+    for partition, manifests in by_month.items():
+        context.add_asset_metadata(
+            describe_extract(*manifests), asset_key=key, partition_key=partition
+        )
     written = [manifest for manifests in by_month.values() for manifest in manifests]
     return dg.MaterializeResult(asset_key=key, check_results=[check_extracts(written, lake, key)])
 
@@ -422,6 +429,9 @@ book_job = dg.define_asset_job(
     kinds={"stripe", "postgres"},
     deps=[INBOX],
     checks=SWEEP_CHECKS,
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(days=3), warn_window=timedelta(hours=6)
+    ),
     pool="stripe_api",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
     code_version="1",
@@ -439,13 +449,14 @@ def event_sweep(
     """Grain: one account and mode, with how far Stripe's events list was read."""
     from growth_pipeline.billing.relist import catch_up  # brings polars and psycopg
 
-    done = []
+    def catch_up_one(scope: Scope) -> "CaughtUp":
+        with stripe(scope.account_id) as reader:
+            caught = catch_up(reader, billing_store, sweep_store, now=clock(), clock=clock)
+        context.log.info("%s: %d events were new", scope.account_id, caught.swept.new)
+        return caught
+
     with told_in_one_sentence(context):
-        for scope in scopes:
-            with stripe(scope.account_id) as reader:
-                caught = catch_up(reader, billing_store, sweep_store, now=clock(), clock=clock)
-            context.log.info("%s: %d events were new", scope.account_id, caught.swept.new)
-            done.append(caught)
+        done = _of_each(scopes, catch_up_one)
     return dg.MaterializeResult(
         metadata={
             "listed": sum(one.swept.listed for one in done),
@@ -467,6 +478,9 @@ def event_sweep(
     kinds={"stripe", "postgres"},
     deps=[MIRROR, EVENT_SWEEP],
     checks=DRIFT_CHECKS,
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(days=3), warn_window=timedelta(hours=30)
+    ),
     pool="stripe_api",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
     code_version="1",
@@ -485,22 +499,23 @@ def drift(
     from growth_pipeline.billing.relist import relist  # brings polars and psycopg
     from growth_pipeline.billing.watch import nightly_sights
 
-    done = []
+    def relist_one(scope: Scope) -> "Relisted":
+        now = clock()
+        with stripe(scope.account_id) as reader:
+            relisted = relist(
+                nightly_sights(now),
+                reader,
+                billing_store,
+                sweep_store,
+                reason="nightly",
+                now=now,
+                clock=clock,
+            )
+        context.log.info("%s: %d objects differed", scope.account_id, relisted.drifted)
+        return relisted
+
     with told_in_one_sentence(context):
-        for scope in scopes:
-            now = clock()
-            with stripe(scope.account_id) as reader:
-                relisted = relist(
-                    nightly_sights(now),
-                    reader,
-                    billing_store,
-                    sweep_store,
-                    reason="nightly",
-                    now=now,
-                    clock=clock,
-                )
-            context.log.info("%s: %d objects differed", scope.account_id, relisted.drifted)
-            done.append(relisted)
+        done = _of_each(scopes, relist_one)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(one.drifted for one in done),
@@ -512,6 +527,22 @@ def drift(
         },
         check_results=check_drift(done),
     )
+
+
+def _of_each(scopes: Sequence[Scope], work: Callable[[Scope], _T]) -> list[_T]:
+    """What the work of each account gave.
+
+    An account that may not be read fails it only after the others had their turn.
+    """
+    done, refused = [], []
+    for scope in scopes:
+        try:
+            done.append(work(scope))
+        except StripePermissionError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+    return done
 
 
 sweep_job = dg.define_asset_job(

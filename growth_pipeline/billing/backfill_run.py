@@ -65,6 +65,15 @@ _EFFECTS: Final[Mapping[str, RowChange]] = {
     "deleted": RowChange.DELETE,
 }
 
+# Of these Stripe deletes none. A deleted customer is still answered, as a stub that says so.
+# Source: Stripe API reference; docs/stripe.md, "Deletions and tombstones".
+_KEPT_FOR_EVER: Final = frozenset(
+    {
+        *("balance_transaction", "charge", "checkout.session", "credit_note", "customer"),
+        *("dispute", "invoice_payment", "payment_intent", "payout", "refund", "subscription"),
+    }
+)
+
 Tell = Callable[[str], None]
 Confirm = Callable[[ObjectKey], Fetched]
 
@@ -221,15 +230,31 @@ def _confirm_absent(
     confirm: Confirm,
     tell: Tell,
 ) -> list[Fetched]:
-    """What Stripe says of the objects that the mirror has and the complete list has not."""
-    answers = []
+    """What Stripe says of the objects that the mirror has and the complete list has not.
+
+    Raises: GrowthError where Stripe cannot have deleted one: then the key is of another account.
+    """
+    answers: list[Fetched] = []
     for file in files:
         known = listed.living(file.scope, file.resource, *file.covered(request.span))
         absent = sorted(known - _ids(lake, file.manifest)) if known else []
         if absent:
             tell(f"{file}: asking for {len(absent)} that the list no longer has")
-        answers += [confirm(file.key_of(id_)) for id_ in absent]
+        for id_ in absent:
+            answer = confirm(file.key_of(id_))
+            _refuse_other_account(answer)
+            answers.append(answer)
     return answers
+
+
+def _refuse_other_account(answer: Fetched) -> None:
+    """In test mode all data may be deleted at once; in live mode Stripe keeps these for ever."""
+    key = answer.key
+    if key.livemode and answer.payload is None and key.object in _KEPT_FOR_EVER:
+        raise GrowthError(
+            f"Stripe knows no {key.object} {key.id}, which the mirror has, and never deletes one",
+            remedy=f"check that GROWTH_STRIPE__API_KEY belongs to account {key.account_id}",
+        )
 
 
 @contextmanager

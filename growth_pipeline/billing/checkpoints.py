@@ -53,6 +53,7 @@ class Journal:
         self._file, self.path = _open(None if folder is None else folder / f"{name}.pages")
         self._states: dict[int, Shard] = {}
         self._places: dict[int, array[int]] = {}
+        self._end = 0
         self.requests = 0
         self.fetched_from: str | None = None
         self.fetched_to: str | None = None
@@ -117,7 +118,6 @@ class Journal:
         self.append(self.head)
 
     def _read_head(self) -> dict[str, Any]:
-        self._end = 0
         found = self._record_at(0)
         return found[0] if found else {}
 

@@ -562,7 +562,7 @@ def kept_fields(resource: str, found: Object) -> Object:
 
 
 def _facts_of_method(found: Object) -> Object:
-    kept = {name: found[name] for name in _KEPT_OF_METHOD if name in found}
+    kept: Object = {name: found[name] for name in _KEPT_OF_METHOD if name in found}
     card = kept.get("card")
     if isinstance(card, dict):
         kept["card"] = {name: card[name] for name in _KEPT_OF_CARD if name in card}

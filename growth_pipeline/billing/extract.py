@@ -13,11 +13,11 @@ import queue
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -258,12 +258,13 @@ class _Run:
         """End at once if it still runs; what was kept stays for the next time."""
         loop, task = self._loop, self._task
         if self._thread.is_alive() and loop is not None and task is not None:
-            loop.call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # it ended in this very moment
+                loop.call_soon_threadsafe(task.cancel)
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            with _calm_collector(), asyncio.Runner(loop_factory=_new_loop) as runner:
+            with _calm_collector, asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(self._main())
         except asyncio.CancelledError:
             pass
@@ -363,18 +364,33 @@ class _Publishers:
         return loop.run_in_executor(pool, extract.publish, reading, self._lake)
 
 
-@contextmanager
-def _calm_collector() -> Iterator[None]:
+class _CalmCollector:
     """Look for cycles less often: a page is thousands of dicts, and all die by their counts.
 
-    As it is, a quarter of the time of a reading goes into looking at them.
+    As it is, a quarter of the time of a reading goes into looking at them. The last of several
+    readings at once puts Python's own rule back.
     """
-    usual = gc.get_threshold()
-    gc.set_threshold(_COLLECT_AFTER, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._readings = 0
+        self._usual = gc.get_threshold()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readings:
+                self._usual = gc.get_threshold()
+                gc.set_threshold(_COLLECT_AFTER, *self._usual[1:])
+            self._readings += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readings -= 1
+            if not self._readings:
+                gc.set_threshold(*self._usual)
+
+
+_calm_collector = _CalmCollector()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

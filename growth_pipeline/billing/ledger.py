@@ -420,17 +420,24 @@ def _apply_apart(turn: MirrorTurn, shown: Sequence[_Shown], *, now: datetime) ->
 def _apply(turn: MirrorTurn, shown: Sequence[_Shown], *, now: datetime) -> Outcome:
     incoming: dict[ObjectKey, list[Snapshot]] = defaultdict(list)
     for row, snapshot in shown:
-        if not row.is_gone:
-            adapter = adapter_for(snapshot.api_version)
-            check_shape(snapshot.object, snapshot.payload, adapter=adapter)
         incoming[row.key].append(snapshot)
     before = turn.load_states(incoming)
     plain = _plainly_newer(turn, before, incoming)
     rest = {key: snapshots for key, snapshots in incoming.items() if key not in plain}
+    _check_shapes(incoming)
     outcome = _outcome(incoming, _take(turn, before, plain, now=now), plain) if plain else Outcome()
     if rest:
         outcome = outcome.plus(_outcome(incoming, fold_into_mirror(turn, rest, now=now), rest))
     return outcome
+
+
+def _check_shapes(incoming: Mapping[ObjectKey, Sequence[Snapshot]]) -> None:
+    """Refuse what no payment could be booked from; a charge is refused when it is booked."""
+    for key, snapshots in incoming.items():
+        for told in snapshots:
+            if not told.deletes and (key.object != "charge" or len(snapshots) > 1):
+                adapter = adapter_for(told.api_version)
+                check_shape(key.object, told.payload, adapter=adapter)
 
 
 def _plainly_newer(
@@ -466,7 +473,12 @@ def _take(
     """Write plainly newer states in bulk, and what follows from them."""
     turn.take_newer(states, now=now)
     ask_about(turn, states, set(), now=now)
-    charges, made_of = book_touched(turn, states, now=now)
+    others = {
+        key: state
+        for key, state in states.items()
+        if (known := before.get(key)) is None or known.snapshot.payload != state.snapshot.payload
+    }
+    charges, made_of = book_touched(turn, others, now=now) if others else ({}, {})
     return Written(before, states, charges, made_of)
 
 

@@ -124,7 +124,7 @@ def _apply_next(
     try:
         with store.mirror_turn() as turn:
             events = turn.claim(batch, position)
-            return events, _apply(turn, events, now=now)
+            return events, apply_batch(turn, events, now=now)
     except ODD as error:
         return events, _apply_apart(store, events, error, now=now)
 
@@ -147,13 +147,13 @@ def _apply_apart(
     for half in (events[:middle], events[middle:]):
         try:
             with store.mirror_turn() as turn:
-                total = total.plus(_apply(turn, half, now=now))
+                total = total.plus(apply_batch(turn, half, now=now))
         except ODD as inner:
             total = total.plus(_apply_apart(store, half, inner, now=now))
     return total
 
 
-def _apply(turn: MirrorTurn, events: Sequence[WaitingEvent], *, now: datetime) -> Applied:
+def apply_batch(turn: MirrorTurn, events: Sequence[WaitingEvent], *, now: datetime) -> Applied:
     """Apply a batch inside the caller's transaction."""
     if not events:
         return Applied()
@@ -213,7 +213,7 @@ def _read(event: WaitingEvent, bound_livemode: bool | None) -> _Reading:
     try:
         adapter = adapter_for(envelope.api_version or "")
     except UnknownValueError as error:
-        return _Reading(EventFate(event.key, "quarantined", f"unknown_version: {error}"))
+        return _read_unknown_version(event, envelope, error)
     try:
         snapshot = snapshot_of_event(envelope)
         check_shape(snapshot.object, snapshot.payload, adapter=adapter)
@@ -221,6 +221,16 @@ def _read(event: WaitingEvent, bound_livemode: bool | None) -> _Reading:
         return _Reading(EventFate(event.key, "quarantined", reason_of(error)))
     key = ObjectKey(event.account_id, event.livemode, snapshot.object, snapshot.object_id)
     return _Reading(EventFate(event.key, "applied", None, key.object, key.id), key, snapshot)
+
+
+def _read_unknown_version(
+    event: WaitingEvent, envelope: Envelope, error: UnknownValueError
+) -> _Reading:
+    """What the event says is not read; its object is asked for in a version that we know."""
+    fate = EventFate(event.key, "quarantined", f"unknown_version: {error}")
+    named = envelope.payload or {}
+    key = ObjectKey(event.account_id, event.livemode, named["object"], named["id"])
+    return _Reading(fate, question=Question(key, "thin_event", settled_at(event.created_at)))
 
 
 def _read_thin(event: WaitingEvent, envelope: Envelope) -> _Reading:

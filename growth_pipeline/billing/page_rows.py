@@ -67,7 +67,8 @@ def block_of(rows: PageRows) -> bytes:
     instants = [rows.fetched_from.isoformat(), rows.fetched_to.isoformat()]
     head = orjson.dumps([*instants, rows.ids, rows.created, rows.typed])
     text = b"\n".join([head, *(raw.encode() for raw in rows.raws)])
-    return _SIZE.pack(len(text)) + _CODEC.compress(text, asbytes=True)
+    packed: bytes = _CODEC.compress(text, asbytes=True)
+    return _SIZE.pack(len(text)) + packed
 
 
 def read_block(block: bytes) -> PageRows:

@@ -412,7 +412,9 @@ class _Look:
         ]
         self._sweeps.mark_repaired(repaired, found_at=self._now, now=self._clock())
         for key in sorted(set(keys) - set(repaired)):
-            self.result.unrepaired.append(f"{key.object} {key.id}")
+            state = states.get(key)
+            if state is None or not state.undecided:  # a doubt is being asked about
+                self.result.unrepaired.append(f"{key.object} {key.id}")
 
 
 _OWNING: Final = frozenset({"charge", "payment_intent", "invoice"})

@@ -43,9 +43,7 @@ _EVENT_COLUMNS: Final = (
     *("account_ids", "livemodes", "event_ids", "types", "api_versions"),
     *("created_ats", "received_ats", "sources", "bodies"),
 )
-_ONCE_MORE: Final = stamina.AsyncRetryingCaller(attempts=2, wait_initial=0, wait_jitter=0).on(
-    OutcomeUnknownError
-)
+_AGAIN: Final = stamina.AsyncRetryingCaller(attempts=2, wait_initial=0.05).on(OutcomeUnknownError)
 
 
 class RowsRefusedError(GrowthError):
@@ -364,13 +362,17 @@ class AsyncInbox:
     async def insert_events(self, events: Sequence[ReceivedEvent]) -> None:
         """Store received events in one transaction. Idempotent by key; then they are on disk.
 
-        A commit whose outcome is unknown is repeated once, at once: each row carries its key.
+        A commit whose outcome is unknown is repeated at once: each row carries its key.
         Raises: RemoteUnavailableError when the database is away or not migrated, RowsRefusedError
         when Postgres refuses a value.
         """
         rows = as_arrays(_EVENT_COLUMNS, events)
+        statement = load_sql("billing/insert_events")
         with _clear_errors():
-            await _ONCE_MORE(self._database.execute, load_sql("billing/insert_events"), rows)
+            try:
+                await self._database.execute(statement, rows)
+            except OutcomeUnknownError:
+                await _AGAIN(self._database.execute, statement, rows)
 
 
 class MirrorTurn:
@@ -514,7 +516,7 @@ class MirrorTurn:
     def queue_refetches(self, questions: Sequence[Question], *, now: datetime) -> None:
         """Let these objects be asked about; one that waits already waits once."""
         if questions:
-            rows = [(*question.key, *question[1:]) for question in questions]
+            rows = [(*question.key, *question[1:]) for question in _joined(questions)]
             names = (*_KEY_COLUMNS, "reasons", "due_ats")
             self._connection.execute(
                 load_sql("billing/queue_refetches"), {**as_arrays(names, rows), "now": now}
@@ -522,7 +524,8 @@ class MirrorTurn:
 
     def drop_refetches(self, keys: Sequence[ObjectKey]) -> None:
         """Nobody needs to ask about these any more, unless a thin event spoke of them."""
-        if keys:
+        # Nearly always nobody waits at all.
+        if keys and self._connection.execute(load_sql("billing/find_refetch")).fetchone():
             self._connection.execute(
                 load_sql("billing/drop_refetches"), as_arrays(_KEY_COLUMNS, keys)
             )
@@ -630,6 +633,16 @@ class MirrorTurn:
         self._connection.execute(
             load_sql("billing/mark_events"), {**as_arrays(names, rows), "now": now}
         )
+
+
+def _joined(questions: Iterable[Question]) -> list[Question]:
+    """One question about each object: not before the latest, and for a thin event if one is."""
+    joined: dict[ObjectKey, Question] = {}
+    for one in questions:
+        other = joined.get(one.key, one)
+        reason = other.reason if other.reason == "thin_event" else one.reason
+        joined[one.key] = Question(one.key, reason, max(one.due_at, other.due_at))
+    return list(joined.values())
 
 
 def _read_mode(connection: Connection) -> bool | None:

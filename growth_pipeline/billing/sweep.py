@@ -94,7 +94,9 @@ def plan_sweep(state: SweepState, now: datetime) -> SweepPlan:
     lost = None
     if known_to is not None and known_to - OVERLAP < now - SAFE_RETENTION:
         lost = LostSpan(_whole(known_to - OVERLAP), _whole(now - SAFE_RETENTION))
-    start = _whole(floor if state.swept_to is None else max(state.swept_to - OVERLAP, floor))
+    # A cursor in the future is left by a clock that was set back.
+    known = floor if state.swept_to is None else min(state.swept_to, now) - OVERLAP
+    start = _whole(max(known, floor))
     resumed = state.unread_to if state.unread_to and state.unread_to >= start else None
     reading_to = state.reading_to if resumed and state.reading_to else _whole(now)
     # Others may share the second that the reading stopped in.

@@ -61,9 +61,9 @@ class Table:
         return f"growth_{self.name}"
 
     @cached_property
-    def load(self) -> sql.Composed:
+    def load(self) -> bytes:
         """Known rows of the asked keys; each key is one look-up, while statistics are young too."""
-        return sql.SQL(
+        statement = sql.SQL(
             "select stored.account_id, stored.livemode, stored.id, stored.payload::text,"
             " stored.api_version, stored.state_from, stored.state_at, stored.origin,"
             " stored.event_id, stored.undecided, stored.deleted_at from unnest("
@@ -72,6 +72,7 @@ class Table:
             " where t.account_id = asked.account_id and t.livemode = asked.livemode"
             " and t.id = asked.id offset 0) as stored"
         ).format(table=self.identifier)
+        return statement.as_bytes()
 
     def write(self, connection: Connection, rows: Sequence[Row], when: When) -> None:
         """Insert or replace a few rows."""
@@ -89,8 +90,8 @@ class Table:
         return connection.execute(_upsert(self, when, is_staged=True)).fetchall()
 
     @cached_property
-    def _make_staging(self) -> sql.Composed:
-        return sql.SQL(
+    def _make_staging(self) -> bytes:
+        statement = sql.SQL(
             "drop table if exists pg_temp.{staging}; create temporary table {staging}"
             " on commit drop as select {names} from {table} with no data"
         ).format(
@@ -98,6 +99,7 @@ class Table:
             names=_names(name for name, _ in self.columns),
             table=self.identifier,
         )
+        return statement.as_bytes()
 
     def _copied(self, row: Row) -> Row:
         at = self._payload_at
@@ -110,7 +112,7 @@ class Table:
 
 
 @cache
-def _upsert(table: Table, when: When, *, is_staged: bool) -> sql.Composed:
+def _upsert(table: Table, when: When, *, is_staged: bool) -> bytes:
     """Insert in the order of the key, so that two writers take their locks in one order."""
     names = [name for name, _ in table.columns]
     arrays = sql.SQL(", ").join(
@@ -128,7 +130,7 @@ def _upsert(table: Table, when: When, *, is_staged: bool) -> sql.Composed:
     )
     others = [name for name, _ in table.others]
     changed = others if when is not When.OTHER_END else ["deleted_at", "applied_at"]
-    return sql.SQL(
+    statement = sql.SQL(
         "insert into {table} as stored ({names}) select {values} from {source} order by {key}"
         " on conflict ({key}) do update set {changes} {where}{returning}"
     ).format(
@@ -143,6 +145,7 @@ def _upsert(table: Table, when: When, *, is_staged: bool) -> sql.Composed:
         where=_where(when, changed),
         returning=sql.SQL(" returning account_id, livemode, id, xmax = 0" if is_staged else ""),
     )
+    return statement.as_bytes()
 
 
 def _where(when: When, changed: Sequence[str]) -> sql.Composable:

@@ -21,7 +21,7 @@ def main() -> None:
     try:
         apply_events(stopping)
     except GrowthError as error:
-        sys.exit(str(error))
+        sys.exit(f"{error.message}; {error.remedy}")
 
 
 if __name__ == "__main__":

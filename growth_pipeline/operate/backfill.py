@@ -21,13 +21,14 @@ from growth_pipeline.billing.backfill import (
     resolve_span,
 )
 from growth_pipeline.billing.backfill_report import plan_lines
+from growth_pipeline.billing.extract import dataset_of
 from growth_pipeline.core.errors import ExitCode, GrowthError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline.operate.home import migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import Settings, load_settings
-from growth_pipeline.storage.lake import Lake
+from growth_pipeline.storage.lake import Lake, LakeUnreadableError
 
 if TYPE_CHECKING:
     from growth_pipeline.operate.home import Home
@@ -87,7 +88,7 @@ def backfill(wanted: Wanted, *, now: datetime, say: Say) -> Report:
             _keep(launched.documents, launched.metadata[_ASSET]["artifacts"], settings)
     document = {**json.loads(launched.documents["json"]), "plan": plan.to_dict()}
     page = str(launched.metadata[_ASSET]["report"])
-    return Report(page if wanted.apply else page + _next_step(wanted), document)
+    return Report(page if wanted.apply else page + next_step(wanted), document)
 
 
 def _launch(span: Span, resources: tuple[str, ...], *, dry_run: bool, say: Say) -> Any:
@@ -125,13 +126,13 @@ def _plan(home: Home, settings: Settings, span: Span, resources: tuple[str, ...]
     return plan_reading(
         span.months(),
         resources,
-        _known_sizes(home, settings, span, resources),
+        known_sizes(home, settings, span, resources),
         requests_per_second=settings.stripe.account_requests_per_second,
         endpoint_requests_per_second=settings.stripe.endpoint_requests_per_second,
     )
 
 
-def _known_sizes(
+def known_sizes(
     home: Home, settings: Settings, span: Span, resources: tuple[str, ...]
 ) -> dict[tuple[str, str], KnownSize]:
     """How large each list was when it was last read; else how much of it the mirror has.
@@ -148,12 +149,25 @@ def _known_sizes(
     sizes = {key: KnownSize(objects) for key, objects in counted.items()}
     lake = Lake(settings.resolved_lake_url)
     for name in resources:
-        for manifest in lake.manifests(f"stripe/{name}"):
-            partition = manifest.partition
+        for partition, read in _read_sizes(lake, name):
             if (partition["account"], partition["mode"]) == (scope.account_id, scope.mode):
-                read = KnownSize(manifest.row_count, manifest.certificate.get("request_count"))
                 sizes[name, partition.get("month", "")] = read
     return sizes
+
+
+def _read_sizes(lake: Lake, resource: str) -> list[tuple[Mapping[str, str], KnownSize]]:
+    """Sizes of the months of one list as extracted; none if a damaged file hides them.
+
+    The backfill replaces the file; an estimate is no reason to stop it.
+    """
+    try:
+        manifests = lake.manifests(dataset_of(resource))
+    except LakeUnreadableError:
+        return []
+    return [
+        (one.partition, KnownSize(one.row_count, one.certificate.get("request_count")))
+        for one in manifests
+    ]
 
 
 def _keep(documents: Mapping[str, bytes], paths: Mapping[str, str], settings: Settings) -> None:
@@ -163,8 +177,10 @@ def _keep(documents: Mapping[str, bytes], paths: Mapping[str, str], settings: Se
         lake.put_artifact(path, documents[kind])
 
 
-def _next_step(wanted: Wanted) -> str:
+def next_step(wanted: Wanted) -> str:
+    """The line that tells how to do what a dry run showed."""
     words = ["growth backfill", f"--since {wanted.since}"]
     words += [f"--until {wanted.until}"] if wanted.until else []
-    words += [f"--objects {wanted.objects}"] if wanted.objects else []
+    if wanted.objects:
+        words.append(f"--objects {','.join(choose_resources(wanted.objects))}")
     return f"\nNext: `{' '.join([*words, '--apply'])}`\n"

@@ -23,7 +23,10 @@ import yaml
 
 from growth_pipeline.billing.inbox import APPLIED_TYPES
 from growth_pipeline.billing.objects import KINDS, Listing
+from growth_pipeline.billing.sweep import LostSpan
+from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError
+from growth_pipeline.core.ids import Scope
 from growth_pipeline.operate.home import (
     Home,
     bind_stripe_mode,
@@ -37,6 +40,7 @@ from growth_pipeline.operate.store import (
 )
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.migrations import head, pending
+from growth_pipeline.storage.postgres import Database
 from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
 from growth_pipeline.stripe_api.errors import StripePermissionError
 from growth_pipeline.stripe_api.versions import family_of
@@ -46,6 +50,7 @@ State = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
 OLDEST_SERVER = 15
 _LITTLE_SPACE = 1 << 30
+_LATE_SWEEPS = 3
 _SKEW_WARNING_SECONDS = 30
 _WEBHOOK_PATH = "/webhooks/stripe"
 _STRIPE_SOURCES = tuple(kind.path for kind in KINDS if kind.listing is not Listing.NONE)
@@ -162,6 +167,8 @@ def _schema(home: Home, settings: Settings) -> Iterator[Check]:
     claim_mode(home.database_url, "demo" if home.is_demo else "real")
     yield Check("mode", "ok", f"holds {'a demo' if home.is_demo else 'real data'} only")
     yield from _guarded("stripe mode", lambda: _stripe_mode(home, settings))
+    if settings.stripe.api_key is not None and not home.is_demo:
+        yield from _guarded("sweep", lambda: _sweep(home, settings))
     bare = tables_without_row_security(home.database_url)
     if bare:
         sentence = f"row security is off on {', '.join(bare)}"
@@ -180,6 +187,36 @@ def _stripe_mode(home: Home, settings: Settings) -> Iterator[Check]:
         return
     mode = "live" if settings.stripe.livemode else "test"
     yield Check("stripe mode", "ok", f"holds rows of {mode} mode only")
+
+
+def _sweep(home: Home, settings: Settings) -> Iterator[Check]:
+    scope = Scope(settings.stripe.account_id, settings.stripe.livemode)
+    with Database(home.database_url, application_name="growth doctor") as database:
+        store = SweepStore(database)
+        finished_at, outages = store.load(scope).finished_at, store.open_outages(scope)
+    yield judge_sweep(
+        finished_at, outages, datetime.now(UTC), minutes=settings.stripe.sweep_minutes
+    )
+
+
+def judge_sweep(
+    finished_at: datetime | None, outages: Sequence[LostSpan], now: datetime, *, minutes: int
+) -> Check:
+    """Whether what webhooks miss is brought by the sweep; `minutes` between two, 0 for none."""
+    daemon = "`growth serve` runs the daemon that asks for it; sweep_job in Dagster runs it at once"
+    if outages:
+        sentence = f"events since {outages[0].start:%Y-%m-%d %H:%M} are lost and not made up for"
+        return Check("sweep", "fail", sentence, daemon, ExitCode.FAILED)
+    if minutes == 0:
+        sentence = "switched off: what webhooks miss stays unknown"
+        return Check("sweep", "warn", sentence, "unset GROWTH_STRIPE__SWEEP_MINUTES")
+    if finished_at is None:
+        return Check("sweep", "warn", "Stripe's events were never swept", daemon)
+    ago = int((now - finished_at).total_seconds()) // 60
+    sentence = f"Stripe's events were swept {ago} minutes ago"
+    if ago > _LATE_SWEEPS * minutes:
+        return Check("sweep", "warn", sentence, daemon)
+    return Check("sweep", "ok", sentence)
 
 
 def _dagster(home: Home) -> Iterator[Check]:

@@ -16,17 +16,19 @@ from growth_pipeline.billing.store import BillingStore, QuarantinedEvent
 from growth_pipeline.billing.trace import Trace, trace_event
 from growth_pipeline.core.errors import ExitCode, UsageError
 from growth_pipeline.operate.home import migrate_home, open_home
+from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.storage.postgres import Database
 
 Say = Callable[[str], None]
 
 
 @contextmanager
-def open_store() -> Iterator[BillingStore]:
+def open_store(say: Say) -> Iterator[BillingStore]:
     """The store of this folder's configuration, or of the demo that runs here.
 
     Raises: ConfigurationError, RemoteUnavailableError.
     """
+    log_for_a_person(say)
     with open_home() as home:
         migrate_home(home)
         with Database(home.database_url, application_name="growth command") as database:
@@ -86,18 +88,18 @@ class Replayed:
         return lines
 
 
-def list_dead_letters(limit: int) -> DeadLetters:
+def list_dead_letters(limit: int, *, say: Say) -> DeadLetters:
     """The dead letters of this installation."""
-    with open_store() as store:
+    with open_store(say) as store:
         return DeadLetters(store.quarantined(limit), store.inbox_counts())
 
 
-def replay(event_id: str | None, *, now: datetime, dry_run: bool) -> Replayed:
+def replay(event_id: str | None, *, now: datetime, dry_run: bool, say: Say) -> Replayed:
     """Read one event again that was set aside, or all quarantined ones, and apply what waits.
 
     Raises: UsageError for an event that is unknown or was applied.
     """
-    with open_store() as store:
+    with open_store(say) as store:
         if event_id is not None:
             _check_can_replay(store, event_id)
         if dry_run:
@@ -107,9 +109,9 @@ def replay(event_id: str | None, *, now: datetime, dry_run: bool) -> Replayed:
         return Replayed(replayed, apply_waiting(store, now=now), dry_run=False)
 
 
-def trace(event_id: str) -> list[Trace]:
+def trace(event_id: str, *, say: Say) -> list[Trace]:
     """What an event did. Raises: UsageError for one that never came."""
-    with open_store() as store:
+    with open_store(say) as store:
         found = trace_event(store, event_id)
     if not found:
         raise _unknown(event_id)

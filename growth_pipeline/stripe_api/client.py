@@ -215,7 +215,10 @@ class StripeReader:
         return owner | {name: nested | {"data": objects, "has_more": False}}
 
     def list_whole(self, resource: str) -> list[Object]:
-        """All objects of a short list that knows no `created`, such as webhook endpoints."""
+        """All objects of a short list that knows no `created`, such as webhook endpoints.
+
+        Asks once, without retries: somebody is waiting to be told what to fix.
+        """
         objects: list[Object] = []
         listed: set[str] = set()
         more = True
@@ -225,7 +228,7 @@ class StripeReader:
                 sent["starting_after"] = objects[-1]["id"]
             try:
                 page = self._list(
-                    resource, f"/v1/{resource}", sent, subject=resource, listed=listed
+                    resource, f"/v1/{resource}", sent, subject=resource, listed=listed, once=True
                 )
             except ObjectGone:
                 raise never_ends(resource) from None

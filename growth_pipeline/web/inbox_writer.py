@@ -17,11 +17,14 @@ from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteU
 
 _log: Final = structlog.get_logger(__name__)
 
-_LANES: Final = 2  # while one batch is flushed to disk, the next one is being inserted
+_LANES: Final = (
+    3  # while one batch is flushed to disk, others are inserted; more cost processor time
+)
 _BATCH: Final = 256
+_BATCH_BYTES: Final = 8 * 1024 * 1024
 _STOP_SECONDS: Final = 10.0
 _WAITING_LIMIT: Final = 2_000
-_BYTES_LIMIT: Final = 64 * 1024 * 1024
+_BYTES_LIMIT: Final = 64 * 1024 * 1024  # of bodies that wait or are being stored
 
 
 class EventStore(Protocol):
@@ -83,15 +86,19 @@ class InboxWriter:
     async def _run(self) -> None:
         while self._waiting or not self._stopping:
             if self._waiting:
-                await self._store_batch(self._take())
+                batch = self._take()
+                await self._store_batch(batch)
+                self._bytes -= sum(len(waiting.event.body) for waiting in batch)
             else:
                 self._changed.clear()
                 await self._changed.wait()
 
     def _take(self) -> list[_Waiting]:
-        count = min(_BATCH, len(self._waiting))
-        batch = [self._waiting.popleft() for _ in range(count)]
-        self._bytes -= sum(len(waiting.event.body) for waiting in batch)
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < _BATCH and size < _BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].event.body)
         return batch
 
     async def _store_batch(self, batch: Sequence[_Waiting]) -> None:

@@ -13,12 +13,14 @@ import pytest
 
 from growth_pipeline.billing.inbox import parse_envelope, received_event
 from growth_pipeline.billing.mirror import apply_waiting
+from growth_pipeline.billing.rebuild import rebuild_mirror
 from growth_pipeline.billing.refetch import refetch_waiting
 from growth_pipeline.billing.relist import CaughtUp, catch_up, repair_outage
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.sweep import LostSpan, sweep
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.errors import StripeError
 from growth_pipeline_tests.fakes import stripe_list_server as faults
 from growth_pipeline_tests.fakes.living_company import Company
 from growth_pipeline_tests.fakes.living_stripe import DAY, KEPT, PATHS, Account, LivingStripe
@@ -127,6 +129,12 @@ def books_diverge(pipeline: Pipeline) -> list[str]:
     }
     booked = pipeline.rows("select charge_id, amount_minor, refunded_minor from billing.payments")
     return [str(row) for row in set(booked) ^ truth]
+
+
+def rebuilt_otherwise(pipeline: Pipeline) -> list[str]:
+    """What a rebuild from the ledger alone would make another."""
+    rebuilt = rebuild_mirror(pipeline.store, now=pipeline.clock(), check_only=True)
+    return [f"rebuilt otherwise: {key}" for key in (*rebuilt.sample, *rebuilt.charges)]
 
 
 def live_with_webhooks(pipeline: Pipeline, seed: int, *, objects: int) -> Company:
@@ -269,7 +277,7 @@ def test_after_four_days_without_a_receiver_the_events_alone_bring_everything_ba
     listed = [event for event in account.listed_events() if event["created"] >= off_at - 7200]
     least = pages(len(listed)) + cut_lists(pipeline, off_at)
     calls = len(pipeline.server.requests)
-    violations = divergence(pipeline) + books_diverge(pipeline)
+    violations = divergence(pipeline) + books_diverge(pipeline) + rebuilt_otherwise(pipeline)
     if calls > CALLS * least:
         violations.append(f"{calls} calls, least {least}")
     if caught.relisted is not None or not caught.swept.missed:
@@ -322,7 +330,7 @@ def test_after_31_days_without_a_receiver_the_lists_bring_back_what_events_no_lo
     least = least_requests(pipeline, believed, lost) + nested
     pipeline.account.now += 10
     pipeline.catch_up()  # the lists that events cut off
-    violations = divergence(pipeline) + books_diverge(pipeline)
+    violations = divergence(pipeline) + books_diverge(pipeline) + rebuilt_otherwise(pipeline)
     if event_calls > CALLS * event_pages or calls > CALLS * least:
         violations.append(f"{event_calls} and {calls} calls, least {event_pages} and {least}")
     if len(asked) != len(set(asked)):
@@ -352,3 +360,34 @@ def unreported_repairs(pipeline: Pipeline) -> list[str]:
         " and drift.repaired_at >= fetched.stored_at)"
     )
     return [f"{kind} {id_}: repaired and not reported" for kind, id_ in rows]
+
+
+def test_a_catch_up_that_is_cut_off_again_and_again_ends_with_the_truth(
+    pipeline, seed, acceptance_line
+):
+    company = live_with_webhooks(pipeline, seed, objects=80)
+    account, server = pipeline.account, pipeline.server
+    account.receiver_is_on = False
+    company.live(32, 4)
+    cuts = answered = 0
+    while True:
+        server.faults.extend([None] * answered)
+        server.always = faults.status(500)
+        try:
+            pipeline.catch_up()
+        except StripeError:
+            cuts += 1
+            answered += 9
+        else:
+            break
+        finally:
+            server.faults.clear()
+    server.always = None
+    violations = divergence(pipeline) + books_diverge(pipeline) + rebuilt_otherwise(pipeline)
+    violations += unreported_repairs(pipeline)
+    acceptance_line(
+        "R05",
+        violations=violations,
+        load={"days": 32, "objects": len(account.objects)},
+        faults={"cut off": cuts},
+    )

@@ -126,7 +126,9 @@ def test_every_extracted_object_has_an_asset():
     assert made == {extract_key(name) for name in (*STRIPE_OBJECTS, *WHOLE_OBJECTS)}
 
 
-def test_an_extract_states_what_was_read_on_its_materialisation(stripe, open_reader, lake, tmp_path):
+def test_an_extract_states_what_was_read_on_its_materialisation(
+    stripe, open_reader, lake, tmp_path
+):
     stripe.objects["charges"] = [
         a_stripe_charge("ch_1", OCTOBER_NOON),
         a_stripe_charge("ch_2", OCTOBER_NOON + 1),
@@ -150,7 +152,9 @@ def test_an_extract_states_what_was_read_on_its_materialisation(stripe, open_rea
     assert facts["certificate"]["has_more"] is False
 
 
-def test_a_range_of_months_is_one_run_with_one_statement_a_month(stripe, open_reader, lake, tmp_path):
+def test_a_range_of_months_is_one_run_with_one_statement_a_month(
+    stripe, open_reader, lake, tmp_path
+):
     stripe.objects["charges"] = [
         a_stripe_charge("ch_1", OCTOBER_NOON),
         a_stripe_charge("ch_2", SEPTEMBER_NOON),
@@ -238,7 +242,10 @@ def test_an_account_that_is_connected_has_files_of_its_own(stripe, open_reader, 
     accounts = [one.partition["account"] for one in lake.manifests("stripe/charges")]
     assert accounts == ["acct_1", "acct_2"]
     assert made(result)["2025-10"]["dagster/row_count"] == 2
-    assert {request.headers.get("stripe-account") for request in stripe.requests} == {None, "acct_2"}
+    assert {request.headers.get("stripe-account") for request in stripe.requests} == {
+        None,
+        "acct_2",
+    }
 
 
 def test_an_extract_made_again_holds_what_stripe_says_now(stripe, open_reader, lake, tmp_path):
@@ -390,7 +397,9 @@ def test_events_that_wait_after_the_mirror_was_made_are_a_warning():
     assert check.description == "2 events waiting"
 
 
-def test_a_file_that_changed_after_it_was_written_fails_its_check(stripe, open_reader, lake, tmp_path):
+def test_a_file_that_changed_after_it_was_written_fails_its_check(
+    stripe, open_reader, lake, tmp_path
+):
     run(
         stripe_lists,
         given(open_reader, lake, tmp_path),

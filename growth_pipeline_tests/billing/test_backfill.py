@@ -87,6 +87,11 @@ def test_what_is_no_span_is_refused_in_one_sentence_with_a_remedy(since, until, 
     assert caught.value.remedy
 
 
+def test_a_day_begins_after_its_midnight():
+    with pytest.raises(UsageError, match="2025-11-15 has not begun"):
+        resolve_span("2025-11-15", None, now=at("2025-11-15"))
+
+
 def test_a_span_from_before_the_history_names_the_setting():
     span = resolve_span("2019-12", "2020-01", now=NOW)
     with pytest.raises(UsageError, match="before 2020-01") as caught:
@@ -247,6 +252,12 @@ def test_a_fee_counts_in_the_currency_it_was_settled_in():
     assert (money["eur"][1]["gross_minor"], money["eur"][1]["fees_minor"]) == (0, 7)
 
 
+def test_a_fee_that_is_not_known_yet_is_no_money():
+    books = Books()
+    books.note("acct_1", None, a_payment(fee_minor=None))
+    assert money_of(books)["usd"][1]["fees_minor"] == 0
+
+
 def test_a_payment_written_twice_is_one_change_from_the_first_before_to_the_last_after():
     books = Books()
     books.note("acct_1", a_payment(), a_payment(refunded_minor=300))
@@ -313,7 +324,9 @@ def test_null_and_absent_are_no_difference():
 
 
 def rows(*changed: tuple[str, RowChange, str]):
-    return row_frame(ChangedRow("acct_1", "charge", id_, change, content) for id_, change, content in changed)
+    return row_frame(
+        ChangedRow("acct_1", "charge", id_, change, content) for id_, change, content in changed
+    )
 
 
 def test_an_apply_that_did_what_was_said_is_as_said():
@@ -349,6 +362,18 @@ def test_what_differs_from_the_dry_run_is_counted_and_named():
 def test_of_a_row_written_twice_the_last_writing_counts():
     twice = rows(("ch_1", RowChange.INSERT, "aa"), ("ch_1", RowChange.INSERT, "bb"))
     assert one_row_each(twice).rows() == [("acct_1", "charge", "ch_1", "insert", "bb")]
+
+
+@pytest.mark.parametrize(
+    ("said", "done"),
+    [
+        ([("ch_1", RowChange.INSERT, "aa")], [("ch_1", RowChange.INSERT, "bb")]),
+        ([("ch_1", RowChange.INSERT, "aa")], []),
+        ([], [("ch_1", RowChange.INSERT, "aa")]),
+    ],
+)
+def test_one_row_that_differs_is_enough_not_to_be_as_said(said, done):
+    assert not compare_with_dry_run(rows(*said), rows(*done), dry_run_at=NOW).is_as_said
 
 
 def test_nothing_said_and_nothing_done_is_as_said():

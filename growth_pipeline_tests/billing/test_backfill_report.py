@@ -83,6 +83,12 @@ def test_a_second_run_says_that_there_is_nothing_to_change():
     assert "## Money" not in page
 
 
+def test_one_changed_object_is_enough_not_to_be_empty():
+    changed = a_backfill(counts={"coupon": Counts(update=1)}, payments=Counts())
+    assert not changed.is_empty
+    assert "0 objects would be inserted, 1 updated" in to_markdown(changed)
+
+
 def test_every_kind_has_its_row_and_all_of_them_a_sum():
     page = to_markdown(a_backfill())
     assert "| `refund` | 0 | 1 | 4 | 0 | 1 |" in page

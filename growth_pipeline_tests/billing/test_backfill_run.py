@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -46,15 +47,22 @@ def store(database) -> BillingStore:
 def extract(lake):
     """Writes one month's file of a list, as the extraction leaves it."""
 
-    def write(resource: str, *objects: dict, month: Month = OCTOBER, as_of: datetime = READ_AT):
+    def write(
+        resource: str,
+        *objects: dict,
+        month: Month | None = OCTOBER,
+        as_of: datetime = READ_AT,
+        scope: Scope = SCOPE,
+    ):
         rows = [
             (
-                *(*SCOPE, found["id"], found["created"], NEW),
+                *(*scope, found["id"], found["created"], NEW),
                 *(as_of - timedelta(seconds=3), as_of, orjson.dumps(found).decode()),
             )
             for found in objects
         ]
-        partition = {"account": SCOPE.account_id, "mode": SCOPE.mode, "month": month.key}
+        partition = {"account": scope.account_id, "mode": scope.mode}
+        partition |= {"month": month.key} if month else {}
         certificate = {"complete": True, "has_more": False, "as_of": as_of.isoformat()}
         frame = pl.DataFrame(rows, schema=COMMON, orient="row")
         lake.write_partition(dataset_of(resource), partition, [frame], certificate)
@@ -70,7 +78,7 @@ def run(store, database, lake):
     """
     seconds = count()
 
-    def run(*resources, span=None, dry_run=False, gone=(), keep=True):
+    def run(*resources, span=None, dry_run=False, gone=(), scopes=(SCOPE,)):
         asked: list[str] = []
         now = NOW + timedelta(seconds=next(seconds))
 
@@ -84,7 +92,7 @@ def run(store, database, lake):
             known = store.known_states([key])
             return known[key].snapshot.payload
 
-        request = Request([SCOPE], span or whole_months([OCTOBER]), resources or ("charges",))
+        request = Request(scopes, span or whole_months([OCTOBER]), resources or ("charges",))
         database.dry_run = dry_run
         try:
             report, rows = run_backfill(
@@ -97,26 +105,25 @@ def run(store, database, lake):
             )
         finally:
             database.dry_run = False
-        if keep:
-            save_report(request, report, rows, lake)
+        save_report(request, report, rows, lake)
         return report, rows, asked
 
     return run
 
 
-def hear(store, type: str, object: dict, *, at: datetime) -> None:
+def hear(store, type: str, object: dict, *, at: datetime, scope: Scope = SCOPE) -> None:
     """An event of that instant reaches the mirror."""
     name = f"evt_{object['id']}_{at:%d%H%M%S}"
     row = ReceivedEvent(
-        account_id=SCOPE.account_id,
-        livemode=False,
+        account_id=scope.account_id,
+        livemode=scope.livemode,
         event_id=name,
         type=type,
         api_version=NEW,
         created_at=at,
         received_at=at,
         source="webhook",
-        body=an_event(type, object, id=name, created=int(at.timestamp())),
+        body=an_event(type, object, id=name, created=int(at.timestamp()), livemode=scope.livemode),
     )
     store.insert_events([row])
     apply_waiting(store, now=at)
@@ -228,6 +235,76 @@ def test_days_narrow_a_month(extract, run, database):
     assert set(mirrored(database)) == {"ch_2"}
 
 
+def test_a_list_without_months_is_narrowed_by_the_span_too(extract, run, database):
+    def a_method(id: str, day: int) -> dict:
+        return {
+            **{"id": id, "object": "payment_method", "type": "card", "livemode": False},
+            **{"created": FIRST_NOON + day * DAY, "customer": "cus_1"},
+            "card": {"brand": "visa", "last4": "4242", "fingerprint": "print", "exp_year": 2030},
+        }
+
+    extract("payment_methods", a_method("pm_1", 0), a_method("pm_2", 40), month=None)
+    report, _, _ = run("payment_methods")
+    assert counts_of(report, "payment_method") == (1, 0, 0, 0)
+    ((name, (payload, _)),) = mirrored(database).items()
+    assert name == "pm_1"
+    assert "4242" not in str(payload)
+    assert "print" not in str(payload)
+
+
+def test_the_same_id_in_two_accounts_is_two_rows(extract, run, database):
+    connected = Scope("acct_2", False)
+    coupon = {
+        **{"id": "SPRING", "object": "coupon", "created": FIRST_NOON, "livemode": False},
+        **{"duration": "once", "percent_off": 10.0, "times_redeemed": 0, "valid": True},
+    }
+    for scope in (SCOPE, connected):
+        extract("coupons", coupon, scope=scope)
+    report, rows, _ = run("coupons", scopes=(SCOPE, connected))
+    assert counts_of(report, "coupon") == (2, 0, 0, 0)
+    assert rows["account_id"].to_list() == ["acct_1", "acct_2"]
+    assert run("coupons", scopes=(SCOPE, connected))[0].is_empty
+
+
+def test_events_that_arrive_while_it_runs_are_neither_lost_nor_overwritten(
+    extract, run, store, database
+):
+    """Half of the charges are refunded after they were read; both writers run at once."""
+    names = [f"ch_{number:04d}" for number in range(600)]
+    extract("charges", *(october(name) for name in names))
+    refunded = names[::2]
+    later = READ_AT + timedelta(seconds=30)
+    events = [
+        ReceivedEvent(
+            *(SCOPE.account_id, False, f"evt_{name}", "charge.refunded", NEW, later, later),
+            *(
+                "webhook",
+                an_event(
+                    "charge.refunded",
+                    october(name, amount_refunded=1000),
+                    id=f"evt_{name}",
+                    created=int(later.timestamp()),
+                ),
+            ),
+        )
+        for name in refunded
+    ]
+
+    def hear_all() -> None:
+        for start in range(0, len(events), 20):
+            store.insert_events(events[start : start + 20])
+            apply_waiting(store, now=later)
+
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(hear_all)
+        report, _, _ = run()
+        heard.result(60)
+    expected = {name: (1000, 1000 if name in set(refunded) else 0) for name in names}
+    assert booked(database) == expected
+    done = report.counts["charge"]
+    assert done.insert + done.update + done.skip == len(names)
+
+
 # --- what the list no longer has -----------------------------------------------------------------
 
 
@@ -249,6 +326,23 @@ def test_only_what_stripe_says_is_gone_becomes_a_tombstone(extract, run, store, 
         "cus_hidden": False,
         "cus_listed": False,
     }
+
+
+@pytest.mark.parametrize("livemode", [True, False])
+def test_a_charge_that_stripe_does_not_know_means_another_account_but_not_in_test_mode(
+    extract, run, store, database, livemode
+):
+    scope = Scope("acct_1", livemode)
+    charge = october("ch_1", livemode=livemode)
+    hear(store, "charge.succeeded", charge, at=READ_AT - timedelta(days=9), scope=scope)
+    extract("charges", scope=scope)
+    if livemode:
+        with pytest.raises(GrowthError, match="Stripe knows no charge ch_1") as caught:
+            run(gone={"ch_1"}, scopes=[scope])
+        assert "account acct_1" in caught.value.remedy
+    else:
+        assert counts_of(run(gone={"ch_1"}, scopes=[scope])[0], "charge") == (0, 0, 0, 1)
+    assert mirrored(database)["ch_1"][1] is not livemode
 
 
 def test_what_is_gone_already_is_not_asked_for_again(extract, run, store):

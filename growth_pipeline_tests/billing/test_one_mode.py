@@ -15,7 +15,13 @@ from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline_tests.fakes.stripe_events import NOON, NOW, a_charge, an_event
+from growth_pipeline_tests.fakes.stripe_events import (
+    NOON,
+    NOW,
+    a_charge,
+    a_thin_event,
+    an_event,
+)
 
 LIVE, TEST = Scope("self", True), Scope("self", False)
 
@@ -259,3 +265,9 @@ def test_the_scopes_of_a_run_are_the_keys_account_and_those_connected(monkeypatc
     monkeypatch.setenv("GROWTH_STRIPE__API_KEY", "rk_live_GrowthCanary1")
     monkeypatch.setenv("GROWTH_STRIPE__CONNECTED_ACCOUNTS", "acct_2,acct_3")
     assert resources.configured_scopes() == [LIVE, ("acct_2", True), ("acct_3", True)]
+
+
+def test_a_thin_event_of_the_other_mode_asks_for_nothing():
+    body = a_thin_event("v1.customer.updated", "customer", "cus_7")
+    assert decide(parse_envelope(body), bound_livemode=False).handling is Handling.FETCH
+    assert decide(parse_envelope(body), bound_livemode=True).reason.startswith("other_mode")

@@ -53,6 +53,12 @@ def test_a_later_sweep_goes_two_hours_back_and_asks_for_undelivered_events_first
     assert (plan.is_first, plan.lost, plan.undelivered_first) == (False, None, True)
 
 
+def test_a_cursor_in_the_future_of_a_clock_that_was_set_back_reads_the_last_hours():
+    plan = plan_sweep(SweepState(swept_to=NOW + days(1)), NOW)
+    assert plan.window == (SECOND - 7200, SECOND)
+    assert plan.lost is None
+
+
 def test_after_days_without_a_sweep_the_list_is_read_once_and_not_first_for_the_undelivered():
     plan = plan_sweep(SweepState(swept_to=NOW - days(4)), NOW)
     assert plan.window.gte == SECOND - 4 * DAY - 7200

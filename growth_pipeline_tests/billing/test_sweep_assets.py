@@ -231,6 +231,26 @@ def test_connected_accounts_are_swept_each_by_its_own_cursor(account, stripe, ru
     }
 
 
+def test_an_account_that_may_not_be_read_fails_after_the_others_had_their_turn(
+    account, stripe, run, resources
+):
+    account.create(a_living_customer("cus_1"))
+    account.now += 60
+    scopes = [Scope("acct_2", False), Scope("self", False)]
+
+    def refuse_one(server, request):
+        if request.headers.get("stripe-account") == "acct_2":
+            return faults.says(403, "The key does not have access to account acct_2")(
+                server, request
+            )
+        return server.truth(request)
+
+    stripe.always = refuse_one
+    assert not run(event_sweep, scopes=scopes).success
+    swept_to = [resources["sweep_store"].load(scope).swept_to for scope in scopes]
+    assert swept_to == [None, datetime.fromtimestamp(account.now, UTC)]
+
+
 # --- what is due ---------------------------------------------------------------------------------
 
 

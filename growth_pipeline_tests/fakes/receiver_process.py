@@ -82,6 +82,17 @@ class _Program:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait(30)
 
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end; the exit code."""
+        assert self._process is not None
+        return self._process.wait(30)
+
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not self.is_ready():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from growth_pipeline.stripe_api.client import LookedUp
 from growth_pipeline_tests.fakes.stripe_events import (
     NEW,
     NOON,
+    OLD,
     a_customer,
     a_subscription,
     an_event,
@@ -30,6 +32,7 @@ from growth_pipeline_tests.fakes.stripe_events import (
 
 SCOPE = Scope("self", False)
 CLOCK_DOUBT = 2.0
+SHOWN_BY_CUT_EVENTS = 2
 
 
 @dataclass
@@ -106,12 +109,22 @@ def a_watched_object(random_: random.Random, number: int) -> Watched:
 class _Recorder:
     """Takes steps of one object and writes down what Stripe tells of them."""
 
-    def __init__(self, random_: random.Random, watched: Watched, payload: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        random_: random.Random,
+        watched: Watched,
+        payload: dict[str, Any],
+        *,
+        version: str = NEW,
+        render: Callable[[dict[str, Any]], dict[str, Any]] = lambda payload: payload,
+    ) -> None:
         self.random = random_
         self.watched = watched
         self.state = payload
         self.now = NOON + random_.random()
         self._number = 0
+        self._version = version
+        self._render = render
 
     def pass_time(self) -> None:
         self.now += self.random.choice([0.01, 0.1, 0.3, 0.9, 1.5, 3.0, 60.0, 9000.0])
@@ -119,17 +132,18 @@ class _Recorder:
     def tell(
         self, type_: str, changes: dict[str, Any] | None = None, *, ends: bool = False
     ) -> None:
-        previous = None
-        if changes is not None:
-            previous = {name: copy.deepcopy(self.state.get(name)) for name in changes}
-            self.state = self.state | copy.deepcopy(changes)
+        before = self._render(self.state)
+        self.state = self.state | copy.deepcopy(changes or {})
+        told = self._render(self.state)
+        previous = {name: before.get(name) for name in told if told[name] != before.get(name)}
         self._number += 1
         event = an_event(
             type_,
-            self.state,
+            told,
             id=f"evt_{self.random.randrange(10**6)}_{self.watched.id}_{self._number}",
             created=math.floor(self.now),
             previous=previous if type_.endswith(".updated") else None,
+            version=self._version,
         )
         payload = None if ends else copy.deepcopy(self.state)
         self.watched.steps.append(Step(self.now, payload, event))
@@ -166,29 +180,80 @@ def _invoice(random_: random.Random, number: int) -> Watched:
 
 
 def _subscription(random_: random.Random, number: int) -> Watched:
+    """Its events show fewer things than an answer: ids of discounts, and of items the first two."""
     watched = Watched("subscription", f"sub_{number}")
-    record = _Recorder(random_, watched, a_subscription(watched.id, status="trialing"))
+    is_old, is_cut = random_.random() < 0.3, random_.random() < 0.3
+    record = _Recorder(
+        random_,
+        watched,
+        a_subscription(watched.id, status="trialing"),
+        version=OLD if is_old else NEW,
+        render=lambda payload: _told_by_event(payload, is_old=is_old, is_cut=is_cut),
+    )
     first = record.state["items"]["data"][0]
     record.tell("customer.subscription.created")
     for _ in range(random_.randint(1, 5)):
         record.pass_time()
-        if random_.random() < 0.2:
+        what = random_.choice(["trial_will_end", "items", "status", "discounts", "renewal"])
+        if what == "trial_will_end":
             record.tell("customer.subscription.trial_will_end")
-        elif random_.random() < 0.5:
+        elif what == "items":
             items = [
                 first | {"id": f"si_{watched.id}_{n}", "quantity": random_.randint(1, 2)}
                 for n in sorted(random_.sample(range(4), random_.randint(1, 3)))
             ]
             listed = record.state["items"] | {"data": items}
             record.tell("customer.subscription.updated", {"items": listed})
-        else:
+        elif what == "status":
             status = random_.choice(["active", "past_due"])
             record.tell("customer.subscription.updated", {"status": status})
+        elif what == "discounts":
+            names = random_.sample(["di_1", "di_2"], random_.randint(0, 1 if is_old else 2))
+            discounts = [_a_discount(name, watched.id) for name in names]
+            record.tell("customer.subscription.updated", {"discounts": discounts})
+        else:
+            period = {"current_period_start": NOON + random_.randrange(10**6)}
+            items = [each | period for each in record.state["items"]["data"]]
+            listed = record.state["items"] | {"data": items}
+            record.tell("customer.subscription.updated", {"items": listed})
     if random_.random() < 0.3:
         record.pass_time()
         record.state = record.state | {"status": "canceled"}
         record.tell("customer.subscription.deleted")
     return watched
+
+
+def _a_discount(id: str, subscription: str) -> dict[str, Any]:
+    return {
+        "id": f"{id}_{subscription}",
+        "object": "discount",
+        "customer": "cus_1",
+        "end": None,
+        "promotion_code": None,
+        "source": {"type": "coupon", "coupon": "LAUNCH20"},
+        "start": NOON,
+    }
+
+
+def _told_by_event(payload: dict[str, Any], *, is_old: bool, is_cut: bool) -> dict[str, Any]:
+    """A subscription as events of its endpoint's version show it."""
+    told = copy.deepcopy(payload)
+    discounts = told.pop("discounts")
+    items = told["items"]["data"]
+    if is_old:
+        told["discount"] = None
+        for discount in discounts:
+            whole = discount | {"coupon": {"id": "LAUNCH20", "object": "coupon"}}
+            told["discount"] = {k: v for k, v in whole.items() if k != "source"}
+        for item in items:
+            for name in ("current_period_start", "current_period_end"):
+                told[name] = item.pop(name)
+            item.pop("discounts")
+    else:
+        told["discounts"] = [discount["id"] for discount in discounts]
+    if is_cut and len(items) > SHOWN_BY_CUT_EVENTS:
+        told["items"] |= {"data": items[:SHOWN_BY_CUT_EVENTS], "has_more": True}
+    return told
 
 
 def _coupon(random_: random.Random, number: int) -> Watched:

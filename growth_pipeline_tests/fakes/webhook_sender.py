@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from growth_pipeline_tests.fakes.stripe_events import an_event, sign
+from growth_pipeline_tests.fakes.stripe_events import a_customer, an_event, sign
 from growth_pipeline_tests.fakes.web_server import SECRET
 
 OK = 200
@@ -82,14 +82,14 @@ class Load:
 
 
 def load_events(size: int, *, prefix: str = "evt") -> Iterator[tuple[str, bytes]]:
-    """Ids and bodies of about `size` bytes without end; nothing applies them (a type we ignore)."""
+    """Ids and bodies of about `size` bytes without end: each the birth of another customer."""
     mark = "00000000000000"
-    fields = {f"field_{n}": f"{n * 2654435761 % 2**32:08x}-value" for n in range(size // 34)}
-    body = an_event("radar.early_fraud_warning.created", {"id": "issfr_1", **fields}, id=mark)
-    first, last = body.split(mark.encode(), 1)
+    fields = {f"field_{n}": f"{n * 2654435761 % 2**32:08x}-value" for n in range(size // 32)}
+    customer = a_customer(f"cus_{mark}", metadata=fields)
+    parts = an_event("customer.created", customer, id=mark).split(mark.encode())
     for number in itertools.count():
         name = f"{prefix}_{number:09}"
-        yield name, first + name.encode() + last
+        yield name, name.encode().join(parts)
 
 
 async def run_load(

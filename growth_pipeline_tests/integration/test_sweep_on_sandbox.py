@@ -17,6 +17,7 @@ import pytest
 from growth_pipeline.billing.inbox import parse_envelope, received_event
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.objects import KINDS, Listing
+from growth_pipeline.billing.rebuild import rebuild_mirror
 from growth_pipeline.billing.refetch import refetch_waiting
 from growth_pipeline.billing.relist import catch_up, relist
 from growth_pipeline.billing.store import BillingStore
@@ -161,3 +162,5 @@ def test_an_outage_of_the_receiver_heals(pipeline, days):
     done = pipeline.relist()
     assert done.examples == []
     assert pipeline.divergence() == []
+    rebuilt = rebuild_mirror(pipeline.store, now=now, check_only=True)
+    assert (rebuilt.sample, rebuilt.charges) == ((), ())

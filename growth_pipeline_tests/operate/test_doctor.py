@@ -1,9 +1,12 @@
 """What the doctor says of Stripe's webhook endpoints and of modes."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from growth_pipeline.billing.sweep import LostSpan
 from growth_pipeline.core.errors import ConfigurationError, ExitCode
-from growth_pipeline.operate.doctor import exit_code_of, judge_endpoints
+from growth_pipeline.operate.doctor import exit_code_of, judge_endpoints, judge_sweep
 from growth_pipeline.operate.home import bind_stripe_mode
 from growth_pipeline.settings import Settings
 
@@ -89,3 +92,25 @@ def test_a_command_with_a_key_of_the_other_mode_is_stopped_at_the_door(database_
     with pytest.raises(ConfigurationError, match="holds live-mode rows") as caught:
         bind_stripe_mode(database_url, settings_with("rk_test_GrowthCanary3"))
     assert "GrowthCanary" not in str(caught.value) + caught.value.remedy
+
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "lost", "every", "state", "said"),
+    [
+        (59, [], 60, "ok", "swept 59 minutes ago"),
+        (180, [], 60, "ok", "swept 180 minutes ago"),
+        (181, [], 60, "warn", "swept 181 minutes ago"),
+        (None, [], 60, "warn", "never swept"),
+        (None, [], 0, "warn", "switched off"),
+        (5, [LostSpan(NOON - 40 * DAY, NOON - 29 * DAY)], 60, "fail", "since 2029-11-22 12:00"),
+    ],
+)
+def test_the_doctor_says_when_the_events_were_swept_last(minutes_ago, lost, every, state, said):
+    finished_at = None if minutes_ago is None else NOON - timedelta(minutes=minutes_ago)
+    check = judge_sweep(finished_at, lost, NOON, minutes=every)
+    assert (check.state, bool(check.fix)) == (state, state != "ok")
+    assert said in check.sentence

@@ -131,19 +131,19 @@ def test_frames_are_written_as_they_come_in_row_groups_of_one_size(lake):
     alive: list[int] = []
 
     def frames():
-        for start in range(0, 250_000, 70_000):
+        for start in range(0, 12_500, 3_500):
             alive.append(start)
-            numbers = range(start, min(start + 70_000, 250_000))
+            numbers = range(start, min(start + 3_500, 12_500))
             yield pl.DataFrame({"id": [str(n) for n in numbers], "amount": list(numbers)})
 
     manifest = lake.write_partition("d", OCTOBER, frames(), {})
 
     file = pq.ParquetFile(manifest.path)
     sizes = [file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)]
-    assert ROW_GROUP_ROWS == 100_000
-    assert sizes == [100_000, 100_000, 50_000]
-    assert lake.read(manifest)["amount"].to_list() == list(range(250_000))
-    assert alive == [0, 70_000, 140_000, 210_000]
+    assert ROW_GROUP_ROWS == 5_000
+    assert sizes == [5_000, 5_000, 2_500]
+    assert lake.read(manifest)["amount"].to_list() == list(range(12_500))
+    assert alive == [0, 3_500, 7_000, 10_500]
 
 
 def test_a_source_that_fails_midway_publishes_nothing(lake):

@@ -114,6 +114,13 @@ def test_more_than_it_can_hold_is_refused_at_once():
     assert all(isinstance(outcome, RemoteUnavailableError) for outcome in refused)
 
 
+def test_a_batch_of_large_bodies_is_a_small_one():
+    shelf = Shelf(is_open=False)
+    large = [an_event_row(n, size=4 * 1024 * 1024) for n in range(12)]
+    assert insert_all(shelf, large) == [None] * 12
+    assert max(len(batch) for batch in shelf.batches) == 2
+
+
 def test_few_large_bodies_fill_it_too():
     shelf = Shelf(is_open=False)
     outcomes = insert_all(shelf, [an_event_row(n, size=4 * 1024 * 1024) for n in range(40)])

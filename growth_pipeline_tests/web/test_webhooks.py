@@ -180,6 +180,31 @@ def test_forged_bodies_do_not_raise_the_clock_alarm(client):
     assert "webhook_clock_skew" not in [line["event"] for line in logs]
 
 
+def test_a_webhook_below_a_prefix_takes_the_long_way_to_the_same_answer(database_url, tmp_path):
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    inner = create_app(settings_of(database_url, tmp_path, SECRET), clock=Clock())
+    outer = Starlette(routes=[Mount("/growth", inner)])
+    forged = an_event("charge.succeeded", a_charge())
+    client = TestClient(outer)
+    answer = client.post(f"/growth{PATH}", content=forged, headers=signed(forged, secret="whsec_x"))
+    assert (answer.status_code, answer.text) == (400, "webhook refused\n")
+    assert inner.state.webhook_counts == {"signature": 1}
+
+
+def test_a_webhook_carries_the_headers_and_the_id_of_every_answer(client):
+    answer = client.post(PATH, content=b"{}")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert len(answer.headers["x-request-id"]) == 16
+
+
+def test_other_methods_on_the_path_are_refused_by_the_router(client):
+    answer = client.get(PATH)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 def test_answers_are_counted_by_outcome(app, client):
     body = an_event("charge.succeeded", a_charge())
     client.post(PATH, content=body, headers=signed(body))
