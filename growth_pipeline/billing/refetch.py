@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import structlog
 
-from growth_pipeline.billing.ledger import Fetched, apply_fetched_in
+from growth_pipeline.billing.children import lists_of
+from growth_pipeline.billing.fold import State
+from growth_pipeline.billing.ledger import Fetched, apply_fetched_in, ask_about
 from growth_pipeline.billing.objects import BY_OBJECT
 from growth_pipeline.billing.store import BillingStore, MirrorTurn, WaitingQuestion
 from growth_pipeline.billing.tables import ObjectKey
@@ -196,4 +198,15 @@ def _settle(turn: MirrorTurn, fetched: Sequence[Fetched], *, now: datetime) -> N
     outcome = apply_fetched_in(turn, fetched, source="refetch", now=now)
     for key, reason in outcome.refused:
         _log.warning("refetched_state_refused", object=key.object, reason=reason.partition(":")[0])
-    turn.mark_thin_events([each.key for each in fetched])
+    keys = [each.key for each in fetched]
+    turn.mark_thin_events(keys)
+    # An answer that is like the last one changes no row, and the doubt about it stays.
+    states = turn.load_states(keys)
+    cut_off = {key for key, state in states.items() if _is_cut_off(state)}
+    doubtful = {key: state for key, state in states.items() if state.undecided or key in cut_off}
+    ask_about(turn, doubtful, cut_off, now=now)
+
+
+def _is_cut_off(state: State) -> bool:
+    lists = lists_of(state.snapshot) if state.snapshot.origin == "event" else []
+    return not all(shown.is_whole for shown in lists)

@@ -35,11 +35,13 @@ class RefetchWorker:
         *,
         clock: Callable[[], datetime],
         poll_seconds: float = _POLL_SECONDS,
+        pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
         self._store = store
         self._readers = readers
         self._clock = clock
         self._poll_seconds = poll_seconds
+        self._pause_seconds = pause_seconds
         self._stopping = threading.Event()
         self._trouble: str | None = None
         self._thread = threading.Thread(target=self._run, name="refetch-worker", daemon=True)
@@ -54,8 +56,8 @@ class RefetchWorker:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._poll_seconds if self._ask() else _PAUSE_SECONDS):
-            pass
+        while not self._stopping.is_set():
+            self._stopping.wait(self._poll_seconds if self._ask() else self._pause_seconds)
 
     def _ask(self) -> bool:
         done = Refetched()

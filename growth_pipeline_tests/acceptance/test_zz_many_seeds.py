@@ -3,7 +3,7 @@ from growth_pipeline_tests.acceptance.test_r05_receiver_off import *  # noqa: F4
 from growth_pipeline_tests.acceptance.test_r05_receiver_off import live_with_webhooks, divergence, pipeline
 for name in list(globals()):
     if name.startswith("test_"): del globals()[name]
-@pytest.mark.parametrize("number", range(100, 130))
+@pytest.mark.parametrize("number", range(200, 330))
 def test_many(pipeline, number):
     try:
         live_with_webhooks(pipeline, number, objects=200)

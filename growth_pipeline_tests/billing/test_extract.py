@@ -11,6 +11,7 @@ import pytest
 import stripe as sdk
 
 from growth_pipeline.billing.extract import SCHEMAS, STRIPE_OBJECTS, extract_month
+from growth_pipeline.billing.objects import BY_RESOURCE
 from growth_pipeline.core.errors import ExitCode, UnknownValueError, UsageError
 from growth_pipeline.core.periods import Month
 from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
@@ -274,13 +275,129 @@ TYPED = {
             "exchange_rate": 1.0801,
         },
     ),
+    "invoice_payments": (
+        {
+            "id": "inpay_1",
+            "object": "invoice_payment",
+            "created": START,
+            "invoice": "in_1",
+            "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
+            "currency": "usd",
+            "amount_requested": 1190,
+            "amount_paid": None,
+            "is_default": True,
+            "status": "open",
+            "status_transitions": {"paid_at": None, "canceled_at": None},
+        },
+        {"invoice": "in_1", "payment_intent": "pi_1", "amount_requested": 1190, "status": "open"},
+    ),
+    "payouts": (
+        {
+            "id": "po_1",
+            "object": "payout",
+            "created": START,
+            "amount": -500,
+            "currency": "usd",
+            "status": "paid",
+            "automatic": True,
+            "arrival_date": START + 86_400,
+            "balance_transaction": {"id": "txn_9", "object": "balance_transaction"},
+        },
+        {"amount": -500, "automatic": True, "arrival_date": START + 86_400}
+        | {"balance_transaction": "txn_9", "failure_code": None},
+    ),
+    "credit_notes": (
+        {
+            "id": "cn_1",
+            "object": "credit_note",
+            "created": START,
+            "invoice": "in_1",
+            "currency": "usd",
+            "amount": 300,
+            "total": 300,
+            "status": "issued",
+            "lines": {"data": [], "has_more": False, "url": "/v1/credit_notes/cn_1/lines"},
+        },
+        {"invoice": "in_1", "amount": 300, "total": 300, "status": "issued", "voided_at": None},
+    ),
+    "checkout_sessions": (
+        {
+            "id": "cs_1",
+            "object": "checkout.session",
+            "created": START,
+            "mode": "subscription",
+            "status": "complete",
+            "payment_status": "paid",
+            "client_reference_id": "user-7",
+            "subscription": "sub_1",
+        },
+        {"mode": "subscription", "client_reference_id": "user-7", "subscription": "sub_1"},
+    ),
+    "products": (
+        {"id": "team", "object": "product", "created": START, "name": "Team", "active": False},
+        {"name": "Team", "active": False, "default_price": None},
+    ),
+    "prices": (
+        {
+            "id": "price_1",
+            "object": "price",
+            "created": START,
+            "product": "team",
+            "active": True,
+            "currency": "usd",
+            "type": "recurring",
+            "unit_amount": None,
+            "unit_amount_decimal": "0.05",
+            "recurring": {"interval": "month", "interval_count": 3, "usage_type": "licensed"},
+        },
+        {"product": "team", "unit_amount": None, "type": "recurring"},
+    ),
+    "coupons": (
+        {
+            "id": "SPRING",
+            "object": "coupon",
+            "created": START,
+            "duration": "repeating",
+            "duration_in_months": 3,
+            "percent_off": 12.5,
+        },
+        {"duration": "repeating", "duration_in_months": 3, "percent_off": 12.5},
+    ),
+    "promotion_codes": (
+        {
+            "id": "promo_1",
+            "object": "promotion_code",
+            "created": START,
+            "code": "HELLO",
+            "active": True,
+            "promotion": {"type": "coupon", "coupon": "SPRING"},
+        },
+        {"code": "HELLO", "coupon": "SPRING", "active": True},
+    ),
+    "events": (
+        {
+            "id": "evt_1",
+            "object": "event",
+            "created": START,
+            "type": "charge.succeeded",
+            "api_version": "2025-03-31.basil",
+            "data": {"object": {"id": "ch_1", "object": "charge"}},
+            "request": {"id": None, "idempotency_key": None},
+        },
+        {"type": "charge.succeeded", "object": "charge", "object_id": "ch_1"}
+        | {"rendered_version": "2025-03-31.basil", "request_id": None},
+    ),
 }
+
+
+def test_every_list_that_has_months_is_tried():
+    assert set(TYPED) == set(STRIPE_OBJECTS)
 
 
 @pytest.mark.parametrize("resource", TYPED)
 def test_an_object_becomes_one_row_with_stripes_columns(stripe, lake, extract, resource):
     found, expected = TYPED[resource]
-    stripe.objects[resource] = [found]
+    stripe.objects[BY_RESOURCE[resource].path] = [found]
     frame = lake.read(extract(resource))
     assert dict(frame.schema) == SCHEMAS[resource]
     (row,) = frame.to_dicts()
@@ -448,6 +565,78 @@ def test_an_invoice_with_more_lines_than_stripe_nests_is_whole(stripe, lake, ext
     stripe.objects["invoices"] = [TYPED["invoices"][0] | {"lines": nested, "all_lines": lines}]
     (row,) = lake.read(extract("invoices")).to_dicts()
     assert all(f'"id":"il_{n}"' in row["raw"] for n in range(25))
+
+
+def test_of_credit_notes_the_lines_after_the_tenth_are_there(stripe, lake, extract):
+    lines = [{"id": f"cnli_{n}", "object": "credit_note_line_item"} for n in range(25)]
+    nested = {"data": lines[:10], "has_more": True, "url": "/v1/credit_notes/cn_1/lines"}
+    note = TYPED["credit_notes"][0] | {"lines": nested, "all_lines": lines}
+    stripe.objects["credit_notes"] = [note]
+    (row,) = lake.read(extract("credit_notes")).to_dicts()
+    assert all(f'"id":"cnli_{n}"' in row["raw"] for n in range(25))
+
+
+def test_discounts_are_asked_for_whole(stripe, extract):
+    extract("invoices")
+    extract("subscriptions")
+    assert [request.params.get("expand[0]") for request in stripe.requests] == [
+        "data.discounts",
+        "data.discounts",
+    ]
+
+
+def test_a_list_without_months_wants_none_and_one_with_months_wants_one(extract):
+    with pytest.raises(UsageError, match="payment_methods is not extracted by month"):
+        extract("payment_methods")
+    with pytest.raises(UsageError, match="charges is extracted by month"):
+        extract("charges", None)
+
+
+def test_a_failed_extract_goes_on_where_it_was_and_a_new_one_reads_all_again(
+    stripe, lake, extract, tmp_path
+):
+    stripe.objects["charges"] = [_a_charge(n) for n in range(250)]
+    stripe.faults.extend([None, None])
+    stripe.always = fake.status(500)
+    with pytest.raises(StripeIncompleteError, match="; not read: ") as caught:
+        extract("charges", checkpoints=tmp_path)
+    assert "[2025-10-01T00:00:00Z, 2025-10-01T00:00:51Z)" in str(caught.value)
+    stripe.always = None
+    stripe.requests.clear()
+    manifest = extract("charges", checkpoints=tmp_path)
+    assert len(stripe.requests) == 1
+    assert manifest.certificate["resumed"] is True
+    assert manifest.certificate["objects"] == manifest.row_count == 250
+    assert list(tmp_path.rglob("*.pages")) == []
+    assert extract("charges", checkpoints=tmp_path).certificate["resumed"] is False
+
+
+def test_a_reading_that_was_published_just_before_the_kill_is_not_published_again(
+    stripe, extract, tmp_path
+):
+    stripe.objects["charges"] = [_a_charge(n) for n in range(250)]
+    stripe.faults.extend([None, fake.says(403, "Having the 'rak_charge_read' permission")])
+    with pytest.raises(StripePermissionError):
+        extract("charges", checkpoints=tmp_path)
+    (pages,) = tmp_path.rglob("*.pages")
+    left = pages.read_bytes()
+    first = extract("charges", checkpoints=tmp_path)
+    pages.write_bytes(left)  # as if the kill had come before it was removed
+    second = extract("charges", checkpoints=tmp_path)
+    assert (first.certificate["resumed"], second.certificate["resumed"]) == (True, False)
+    assert second.certificate["reading"] != first.certificate["reading"]
+
+
+def test_a_month_that_closed_meanwhile_is_not_continued(stripe, extract, tmp_path):
+    stripe.objects["charges"] = [_a_charge(n) for n in range(250)]
+    stripe.faults.extend([None, fake.says(403, "Having the 'rak_charge_read' permission")])
+    before_midnight = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
+    with pytest.raises(StripePermissionError):
+        extract("charges", now=before_midnight, checkpoints=tmp_path)
+    after_midnight = datetime(2025, 11, 1, 1, 0, tzinfo=UTC)
+    manifest = extract("charges", now=after_midnight, checkpoints=tmp_path)
+    assert manifest.certificate["resumed"] is False
+    assert manifest.certificate["window"] == [1_759_276_800, 1_761_955_200]
 
 
 def test_before_basil_the_old_fields_are_read(stripe, lake, extract):

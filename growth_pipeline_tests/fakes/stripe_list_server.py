@@ -170,8 +170,8 @@ class StripeListServer:
         resource, rest = _split(request.path)
         if len(rest) == 1:
             return self._one(resource, unquote(rest[0]))
-        if len(rest) == 2 and (resource, rest[1]) == ("invoices", "lines"):
-            owner = next(o for o in self.objects["invoices"] if o["id"] == rest[0])
+        if len(rest) == 2 and rest[1] == "lines":
+            owner = next(o for o in self.objects[resource] if o["id"] == rest[0])
             return self._page(owner["all_lines"], request)
         if unknown := _unknown_params(resource, request.params):
             return error(400, f"Received unknown parameter: {unknown}")

@@ -24,6 +24,7 @@ from growth_pipeline_tests.fakes.stripe_events import (
     NEW,
     NOON,
     OLD,
+    a_charge,
     a_customer,
     a_subscription,
     an_event,
@@ -101,8 +102,8 @@ def moment(seconds: float) -> datetime:
 
 
 def a_watched_object(random_: random.Random, number: int) -> Watched:
-    """A customer, invoice, subscription with items, or coupon, with two to seven steps."""
-    make = random_.choice([_customer, _invoice, _subscription, _subscription, _coupon])
+    """A customer, charge, invoice, subscription with items, or coupon; two to seven steps."""
+    make = random_.choice([_customer, _charge, _invoice, _subscription, _subscription, _coupon])
     return make(random_, number)
 
 
@@ -159,6 +160,21 @@ def _customer(random_: random.Random, number: int) -> Watched:
     if random_.random() < 0.4:
         record.pass_time()
         record.tell("customer.deleted", ends=True)
+    return watched
+
+
+def _charge(random_: random.Random, number: int) -> Watched:
+    """Money moves without `previous_attributes`: only Stripe can order what shares a second."""
+    watched = Watched("charge", f"ch_{number}")
+    record = _Recorder(random_, watched, a_charge(watched.id))
+    record.tell("charge.succeeded")
+    for _ in range(random_.randint(1, 4)):
+        record.pass_time()
+        if random_.random() < 0.4:
+            record.tell("charge.updated", {"description": f"text {random_.randrange(3)}"})
+        else:
+            refunded = min(1000, record.state["amount_refunded"] + random_.choice([100, 300]))
+            record.tell("charge.refunded", {"amount_refunded": refunded})
     return watched
 
 
