@@ -56,6 +56,7 @@ __all__ = [
 _EARLY_PUBLISHERS = 4
 _LATE_PUBLISHERS = 2
 _COLLECT_AFTER = 100_000  # new containers; Python's own number is 700
+_PARTS_AT_ONCE = 150
 _PROGRESS_SECONDS = 10.0
 _ERRORS_TOLD = 3
 _LAYOUT = 1  # of the pages that are kept; a change makes older ones unusable
@@ -304,17 +305,28 @@ class _Run:
             publishers.begin(extract, reading)
             self._told.put((extract.part, reading.objects))
 
-        engine = ListEngine(access, finish, on_page=tell)
-        with ExitStack() as stack:
-            readings = []
-            for part in self._parts:
-                extract = _Extract(part, access, self._now, self._checkpoints, self._lake, writer)
-                stack.callback(extract.journal.close)
-                stack.callback(extract.close)
-                reading = extract.reading()
-                extracts[id(reading)] = extract
-                readings.append(reading)
-            await engine.read(readings)
+        for parts in _groups(self._parts):
+            engine = ListEngine(access, finish, on_page=tell)
+            with ExitStack() as stack:
+                readings = []
+                for part in parts:
+                    extract = _Extract(
+                        part, access, self._now, self._checkpoints, self._lake, writer
+                    )
+                    stack.callback(extract.journal.close)
+                    stack.callback(extract.close)
+                    reading = extract.reading()
+                    extracts[id(reading)] = extract
+                    readings.append(reading)
+                await engine.read(readings)
+            extracts.clear()
+
+
+def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Parts that are read at once: all lists of some months. Each has a file open meanwhile."""
+    by_month = sorted(parts, key=lambda part: part.month.key if part.month else "")
+    for start in range(0, len(by_month), _PARTS_AT_ONCE):
+        yield by_month[start : start + _PARTS_AT_ONCE]
 
 
 class _Publishers:

@@ -39,7 +39,7 @@ _FIRST_LANES = 2  # until the first answers tell how long one takes
 _MOST_LANES = 16
 _SPARE = 1.5  # times what the rate and the time of one request make necessary
 _SLOWER_WEIGHT = 0.02  # of a request that took longer than the fastest lately
-_PAGES_A_WINDOW = 20  # on average, at least: windows then cost a fortieth more requests
+_PAGES_A_WINDOW = 14  # on average, at least: windows then cost a twenty-eighth more requests
 _GAPS_TOLD = 3
 
 

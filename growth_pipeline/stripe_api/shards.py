@@ -18,7 +18,7 @@ from growth_pipeline.stripe_api.versions import Object
 
 # A part shorter than this is not worth the half page that each window wastes at its end.
 SHORTEST_PART = 2.0
-LONGEST_PART = 16.0
+LONGEST_PART = 12.0
 # The estimate takes objects to be spread evenly. Where that proves wrong, a window that has given
 # so many pages is cut whatever the estimate says.
 CUT_ANYWAY_AFTER = 10

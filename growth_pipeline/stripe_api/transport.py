@@ -114,15 +114,19 @@ class AsyncStripeTransport:
         self._access = access
         self._clock = clock
         self.budget = _budget_of(access)
-        most = access.concurrent_requests
-        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-        self._http = httpx.AsyncClient(limits=limits, **_client_options(access))
-        self._places = asyncio.Semaphore(most)
+        # One client a connection: a pool looks at all of its connections before each request. The
+        # one that was used last comes first, so few are opened when few are needed.
+        self._options = _client_options(access) | {"verify": httpx.create_ssl_context()}
+        self._clients: list[httpx.AsyncClient] = []
+        self._places: asyncio.LifoQueue[httpx.AsyncClient | None] = asyncio.LifoQueue()
+        for _ in range(access.concurrent_requests):
+            self._places.put_nowait(None)
         self.request_count = 0
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._http.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def ask(
         self,
@@ -158,10 +162,13 @@ class AsyncStripeTransport:
         on_request: Callable[[], None],
     ) -> Answer:
         await self.budget.wait_async(endpoint)
-        async with self._places:
+        client = await self._places.get() or self._open()
+        try:
             self.request_count += 1
             on_request()
-            answer = await self._in_time(self._get(path, params))
+            answer = await self._in_time(self._get(client, path, params))
+        finally:
+            self._places.put_nowait(client)
         _tell(self.budget, endpoint, answer)
         return answer
 
@@ -177,9 +184,16 @@ class AsyncStripeTransport:
         except httpx.RequestError as error:
             raise TryAgain(_cause(error), unreachable=True) from None
 
-    async def _get(self, path: str, params: Mapping[str, str]) -> Answer:
+    def _open(self) -> httpx.AsyncClient:
+        import httpx
+
+        client = httpx.AsyncClient(**self._options)
+        self._clients.append(client)
+        return client
+
+    async def _get(self, client: httpx.AsyncClient, path: str, params: Mapping[str, str]) -> Answer:
         started = monotonic()
-        async with self._http.stream("GET", path, params=dict(params)) as response:
+        async with client.stream("GET", path, params=dict(params)) as response:
             # Not `response.content`: a response is part of a cycle, and bodies are large.
             body = b"".join([chunk async for chunk in response.aiter_bytes()])
         return _answer(response, body, self._clock(), started)

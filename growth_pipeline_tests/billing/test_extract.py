@@ -4,13 +4,20 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import stripe as sdk
 
-from growth_pipeline.billing.extract import SCHEMAS, STRIPE_OBJECTS, extract_month
+from growth_pipeline.billing.extract import (
+    SCHEMAS,
+    STRIPE_OBJECTS,
+    Part,
+    extract_lists,
+    extract_month,
+)
 from growth_pipeline.billing.objects import BY_RESOURCE
 from growth_pipeline.core.errors import ExitCode, UnknownValueError, UsageError
 from growth_pipeline.core.periods import Month
@@ -35,22 +42,31 @@ def stripe() -> Iterator[fake.StripeListServer]:
 
 
 @pytest.fixture
+def open_access(stripe) -> StripeAccess:
+    """Access to the server of this test."""
+    return an_access(stripe)
+
+
+def an_access(stripe: fake.StripeListServer) -> StripeAccess:
+    return StripeAccess(
+        api_key=fake.KEY,
+        api_base=stripe.url,
+        api_version=stripe.version,
+        account_id="acct_1",
+        livemode=False,
+        requests_per_second=5_000,
+        endpoint_requests_per_second=5_000,
+        timeout_seconds=5,
+        retry_seconds=0.5,
+    )
+
+
+@pytest.fixture
 def extract(stripe, lake):
     """Extracts one resource and month from the server into the lake of this test."""
 
-    def run(resource: str, month: Month = OCTOBER, *, now: datetime = NOW, **options: Any):
-        access = StripeAccess(
-            api_key=fake.KEY,
-            api_base=stripe.url,
-            api_version=stripe.version,
-            account_id="acct_1",
-            livemode=False,
-            requests_per_second=5_000,
-            endpoint_requests_per_second=5_000,
-            timeout_seconds=5,
-            retry_seconds=0.5,
-        )
-        with StripeReader(access) as reader:
+    def run(resource: str, month: Month | None = OCTOBER, *, now: datetime = NOW, **options: Any):
+        with StripeReader(an_access(stripe)) as reader:
             return extract_month(resource, month, reader=reader, lake=lake, now=now, **options)
 
     return run
@@ -764,3 +780,33 @@ def test_money_is_whole_numbers_in_every_extract():
         if name.startswith(money)
     }
     assert types == {pl.Int64()}
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not tell")
+def test_twenty_years_of_many_lists_hold_few_files_open(stripe, lake, open_access, tmp_path):
+    stripe.objects["charges"] = [_a_charge(1)]
+    months = Month(2006, 1).until(OCTOBER)
+    parts = [Part(name, month) for month in months for name in ("charges", "refunds")]
+    most, limit = [0], open_files() + 300
+
+    def count(*_: object) -> None:
+        most[0] = max(most[0], open_files())
+
+    done = list(
+        extract_lists(
+            parts,
+            accesses=[open_access],
+            lake=lake,
+            now=NOW,
+            checkpoints=tmp_path / "pages",
+            on_progress=count,
+        )
+    )
+    assert [one.error for one in done if one.error] == []
+    assert len(done) == len(parts) == 476
+    assert sum(one.manifest.row_count for one in done if one.manifest) == 1
+    assert 0 < most[0] < limit

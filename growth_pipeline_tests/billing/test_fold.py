@@ -7,7 +7,17 @@ from itertools import permutations
 
 import pytest
 
-from growth_pipeline.billing.fold import Change, Snapshot, State, fold, merge, needs_history, undo
+from growth_pipeline.billing.fold import (
+    Change,
+    Snapshot,
+    State,
+    fold,
+    in_order,
+    merge,
+    needs_history,
+    says_the_same,
+    undo,
+)
 from growth_pipeline_tests.fakes.object_histories import Told, a_life
 from growth_pipeline_tests.fakes.stripe_events import (
     NEW,
@@ -356,3 +366,100 @@ def test_invented_lives_end_in_their_truth_in_every_order(seed):
         assert (states[0].deleted_at is not None) == life.is_gone
         if not states[0].undecided:
             assert states[0].snapshot.payload == life.truth, (seed, number)
+
+
+# --- fetched states and graves -------------------------------------------------------------------
+
+
+def gone(at, **fields):
+    """A question that Stripe answered with "no such object"."""
+    instant = datetime.fromtimestamp(NOON + at, UTC)
+    return Snapshot(
+        object=fields.get("object", "customer"),
+        object_id=fields.get("id", "cus_1"),
+        payload={},
+        api_version=NEW,
+        state_from=instant - timedelta(seconds=2),
+        state_at=instant,
+        origin="fetch",
+        is_tombstone=True,
+    )
+
+
+def test_an_object_nobody_finds_any_more_keeps_its_last_content_and_is_gone_since_the_first_word():
+    old = seen("customer.updated", a_customer(email="old"), id="evt_1", at=0)
+    last = seen("customer.updated", a_customer(email="last"), id="evt_2", at=5)
+    state = one_state(old, last, gone(10), gone(60))
+    assert (state.snapshot, state.deleted_at) == (last, gone(10).state_at)
+
+
+def test_an_object_of_which_only_the_end_is_known_is_not_told():
+    assert one_state(gone(10)).is_told is False
+
+
+def test_the_event_of_a_deletion_tells_more_than_a_fetch_that_finds_nothing():
+    deleted = seen("customer.deleted", a_customer(), id="evt_1", at=8)
+    assert one_state(deleted, gone(10)) == State(deleted, deleted_at=deleted.state_at)
+
+
+def test_an_id_that_was_used_again_is_gone_only_since_its_second_end():
+    coupon = {"id": "WELCOME", "object": "coupon", "created": NOON}
+    again = coupon | {"created": NOON + 20}
+    first = seen("coupon.deleted", coupon, id="evt_1", at=10)
+    second = seen("coupon.deleted", again, id="evt_2", at=30)
+    born = seen("coupon.created", again, id="evt_3", at=20)
+    assert one_state(first, second).deleted_at == second.state_at
+    assert one_state(first, born, second).deleted_at == second.state_at
+    assert one_state(first, born) == State(born)
+
+
+def test_a_fetch_that_says_what_an_event_of_its_instant_says_leaves_no_doubt():
+    whole = a_subscription(discounts=[{"id": "di_1", "object": "discount", "start": NOON}])
+    page = fetched(whole, first=0, last=2)
+    event = seen("customer.subscription.updated", a_subscription(discounts=["di_1"]), at=1)
+    state = one_state(page, event)
+    assert (state.undecided, state.snapshot.origin) == (False, "fetch")
+
+
+def test_a_list_that_was_cut_off_is_the_beginning_of_the_whole_one_and_of_no_other():
+    def listing(names, *, more):
+        data = [{"id": name, "object": "line_item"} for name in names]
+        return {"lines": {"object": "list", "has_more": more, "data": data}}
+
+    cut = listing("ab", more=True)
+    assert says_the_same(cut, listing("abc", more=False))
+    assert not says_the_same(cut, listing("ab", more=False))  # an entry has ended
+    assert not says_the_same(cut, listing("axc", more=False))
+    assert not says_the_same(listing("abc", more=False), listing("ab", more=False))
+
+
+def test_addresses_that_stripe_makes_anew_are_no_change():
+    one = an_invoice(hosted_invoice_url="https://invoice.example.test/1")
+    other = an_invoice(hosted_invoice_url="https://invoice.example.test/2", description=None)
+    assert says_the_same(one, other)
+    assert not says_the_same(one, an_invoice(status="open"))
+
+
+def test_states_stand_in_one_order_however_they_are_given():
+    steps = [
+        seen("customer.updated", a_customer(email=now), id=id_, at=0, previous={"email": before})
+        for id_, before, now in [("evt_3", "a", "b"), ("evt_1", "b", "c"), ("evt_2", "c", "d")]
+    ]
+    later = fetched(a_customer(email="d"), first=4, last=6)
+    orders = [in_order(order) for order in permutations([*steps, later])]
+    assert all(order == orders[0] for order in orders)
+    assert [told.payload["email"] for told in orders[0]] == ["b", "c", "d", "d"]
+
+
+def test_the_instant_of_a_state_covers_all_states_of_that_instant():
+    wide = fetched(a_subscription(status="active"), first=0, last=10)
+    narrow = seen("customer.subscription.updated", a_subscription(status="past_due"), at=5)
+    state = one_state(wide, narrow)
+    assert (state.snapshot.state_from, state.snapshot.state_at) == (
+        narrow.state_from,
+        wide.state_at,
+    )
+    inside = seen("customer.subscription.updated", a_subscription(), id="evt_2", at=8)
+    after = seen("customer.subscription.updated", a_subscription(), id="evt_3", at=11)
+    assert needs_history(state, [inside])
+    assert not needs_history(state, [after])

@@ -384,6 +384,8 @@ class Company:
     def _refund_fails(self) -> None:
         found = self._any("refund", status=("succeeded",))
         if found:
+            # There and back within one second could be told apart by no event.
+            self.account.now += 1
             self.account.change("refund", found["id"], "refund.failed", status="failed")
             charge = self.account.objects["charge", found["charge"]]
             self.account.change(
@@ -392,6 +394,7 @@ class Company:
                 "charge.updated",
                 amount_refunded=charge["amount_refunded"] - 400,
             )
+            self.account.now += 1
 
     def _dispute(self) -> None:
         found = self._any("charge", status=("succeeded",), disputed=(False,))
