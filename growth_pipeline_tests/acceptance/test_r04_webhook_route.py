@@ -243,9 +243,7 @@ def test_the_first_events_of_a_new_customer_in_parallel_all_get_200(app, databas
                 left = connection.execute(
                     "select count(*) from billing.inbox where state = 'received'"
                 ).fetchone()
-                mails = connection.execute(
-                    "select email from stripe.customers"
-                ).fetchall()
+                mails = connection.execute("select email from stripe.customers").fetchall()
             if left == (0,):
                 break
             time.sleep(0.05)

@@ -48,7 +48,7 @@ def read(
         livemode=False,
         requests_per_second=account,
         endpoint_requests_per_second=endpoint,
-        timeout_seconds=0.5,
+        timeout_seconds=1.0,
         retry_seconds=retry_seconds,
     )
     results = extract_lists(PARTS, accesses=[access], lake=lake, now=NOW, checkpoints=folder)

@@ -30,7 +30,7 @@ PASSING: dict[str, Fault] = {
     "429 without Retry-After": fake.status(429, Stripe_Rate_Limited_Reason="endpoint-rate"),
     "500": fake.status(500),
     "503": fake.status(503),
-    "timeout": fake.late(0.8),
+    "timeout": fake.late(1.6),
     "connection ends": fake.drop,
     "body cut": fake.cut_body,
     "JSON cut short": fake.cut_json,
