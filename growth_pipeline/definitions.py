@@ -349,6 +349,8 @@ def _unwrapped() -> Iterator[None]:
 
     try:
         yield
+    except dg.DagsterExecutionInterruptedError:  # between two steps
+        raise KeyboardInterrupt from None
     except Exception as error:
         own = _find_cause(error, GrowthError)
         if own is not None:

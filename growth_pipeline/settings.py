@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from growth_pipeline.core.errors import ConfigurationError
+from growth_pipeline.core.ids import Scope
 
 PLACEHOLDERS = ("changeme", "change_me", "your_", "xxx", "<", "example", "replace")
 STRIPE_API_VERSION = "2026-10-28.endive"
@@ -103,6 +104,12 @@ class StripeSettings(BaseModel):
         """Mode of the key, read from its prefix. A missing key counts as test mode."""
         key = self.api_key.get_secret_value() if self.api_key else ""
         return key.startswith(("rk_live_", "sk_live_"))
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """Account and mode of the key, then those of the connected accounts it reads too."""
+        names = dict.fromkeys([self.account_id, *self.connected_accounts])
+        return [Scope(name, self.livemode) for name in names]
 
     @property
     def account_requests_per_second(self) -> float:

@@ -237,6 +237,13 @@ def test_wrong_arguments_of_a_backfill_are_code_2_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_of_a_backfill_migrates_no_database_not_even_an_embedded_one(growth):
+    done = growth("backfill", "--since", "2025-10")
+    assert_one_sentence(done, 5, "0001_create_billing", "growth migrate")
+    plan = growth("migrate", "--dry-run", "--json")
+    assert json.loads(plan.stdout)["pending"][0] == "0001_create_billing"
+
+
 def test_a_key_of_the_other_mode_is_code_5_before_any_command_does_anything(growth, database_url):
     live, test = "rk_live_GrowthCanary1", "rk_test_GrowthCanary2"
     done = growth("migrate", GROWTH_DATABASE_URL=database_url, GROWTH_STRIPE__API_KEY=live)

@@ -47,8 +47,8 @@ CHECKS = {
     "billing/event_sweep": ["events_reach_back", "webhooks_bring_the_events"],
     "billing/inbox": ["no_events_are_quarantined"],
     "billing/mirror": [
-        *("api_versions_are_known", "doubts_are_settled", "key_fields_stay_filled"),
-        *("no_events_wait", "statuses_are_known"),
+        *("answers_are_usable", "api_versions_are_known", "doubts_are_settled"),
+        *("key_fields_stay_filled", "no_events_wait", "statuses_are_known"),
     ],
     "billing/mirror_backfill": ["every_object_was_taken"],
     **{key: ["files_are_complete"] for key in GROUPS["billing"] if key.endswith("_extract")},

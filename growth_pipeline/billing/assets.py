@@ -22,6 +22,7 @@ from growth_pipeline.billing.checks import (
     SWEEP_CHECKS,
     PaymentFacts,
     api_versions_are_known,
+    check_answers,
     check_backfill,
     check_doubts,
     check_drift,
@@ -275,6 +276,7 @@ def mirror(
         asked = refetch_due(billing_store, stripe, scopes, now=clock())
         counts = billing_store.inbox_counts()
         doubts = billing_store.count_refetches(clock() - LONG_DOUBT)
+        refused = billing_store.count_refused_states()
     context.log.info("%d events applied", applied.applied)
     if asked.trouble:
         context.log.warning("Stripe was not asked: %s", asked.trouble)
@@ -284,7 +286,7 @@ def mirror(
             **{f"inbox_{name}": n for name, n in counts.items()},
             "refetched": asked.done.answered + asked.done.gone,
         },
-        check_results=[check_waiting(counts), check_doubts(doubts)],
+        check_results=[check_waiting(counts), check_doubts(doubts), check_answers(refused)],
     )
 
 
@@ -395,6 +397,7 @@ def mirror_backfill(
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.row_count,
+            "requests": report.requests,
             "report": dg.MetadataValue.md(to_markdown(report)),
             "difference": dg.MetadataValue.json(to_dict(report)["difference"]),
             "money_minor": dg.MetadataValue.json(to_dict(report)["money_minor"]),

@@ -7,6 +7,7 @@ Contract: docs/cli.md, "Backfill"; docs/decisions/0019.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from growth_pipeline.billing.objects import BACKFILLED
+from growth_pipeline.billing.objects import BACKFILLED, BY_RESOURCE, Listing
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.core.ids import Scope
@@ -148,20 +149,44 @@ def _next_midnight(now: datetime) -> datetime:
 # --- what reading costs --------------------------------------------------------------------------
 
 
+class Part(NamedTuple):
+    """One extract: a month of a list of one account; None: all of a list that has no months."""
+
+    scope: Scope
+    resource: str
+    month: Month | None
+
+
+def parts_of(
+    resources: Iterable[str], scopes: Sequence[Scope], months: Sequence[Month]
+) -> list[Part]:
+    """The extracts that cover these months, in the order of applying."""
+    return [
+        Part(scope, resource, month)
+        for resource in resources
+        for scope in scopes
+        for month in ([None] if BY_RESOURCE[resource].listing is Listing.WHOLE else months)
+    ]
+
+
 class KnownSize(NamedTuple):
-    """Number of objects of one list and month, as we know it; requests if they were counted."""
+    """Number of objects of one extract, as we know it; requests if they were counted."""
 
     objects: int
     requests: int | None = None
 
 
 class Reading(NamedTuple):
-    """Estimate of reading one list: `unknown_months` were never seen and count one request each."""
+    """Estimate of reading one list, of all accounts together.
+
+    `unknown_extracts` of the `extracts` were never seen and count one request each.
+    """
 
     resource: str
     objects: int
     requests: int
-    unknown_months: int
+    extracts: int
+    unknown_extracts: int
 
 
 @dataclass(frozen=True)
@@ -169,6 +194,7 @@ class Plan:
     """Estimate of what reading costs, before anything is asked of Stripe. Units: minutes."""
 
     months: int
+    accounts: int
     readings: Sequence[Reading]
     requests_per_second: float
     endpoint_requests_per_second: float
@@ -180,7 +206,11 @@ class Plan:
 
     @property
     def minutes(self) -> float:
-        """How long the slower of both limits makes it: the account's, or the longest list's."""
+        """How long the slower of both limits makes it: the key's, or the longest list's.
+
+        Accounts that are read with one key share both. Source: docs/stripe.md, "Accounts of
+        Stripe Connect".
+        """
         longest = max((reading.requests for reading in self.readings), default=0)
         seconds = max(
             self.requests / self.requests_per_second, longest / self.endpoint_requests_per_second
@@ -188,9 +218,14 @@ class Plan:
         return seconds / 60
 
     @property
-    def unknown_months(self) -> int:
-        """Months of lists about which nothing is known yet."""
-        return sum(reading.unknown_months for reading in self.readings)
+    def extracts(self) -> int:
+        """Extracts that are made."""
+        return sum(reading.extracts for reading in self.readings)
+
+    @property
+    def unknown_extracts(self) -> int:
+        """Extracts about whose size nothing is known yet."""
+        return sum(reading.unknown_extracts for reading in self.readings)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -201,40 +236,44 @@ class Plan:
             "requests_per_second": self.requests_per_second,
             "endpoint_requests_per_second": self.endpoint_requests_per_second,
             "months": self.months,
-            "unknown_months": self.unknown_months,
+            "accounts": self.accounts,
+            "extracts": self.extracts,
+            "unknown_extracts": self.unknown_extracts,
             "lists": [reading._asdict() for reading in self.readings],
         }
 
 
 def plan_reading(
-    months: Sequence[Month],
-    resources: Iterable[str],
-    known: Mapping[tuple[str, str], KnownSize],
+    parts: Iterable[Part],
+    known: Mapping[Part, KnownSize],
     *,
     requests_per_second: float,
     endpoint_requests_per_second: float,
 ) -> Plan:
-    """Estimate of the requests for these lists and months, and of the minutes they take.
+    """Estimate of the requests for these extracts, and of the minutes they take.
 
-    `known`: by resource and month key, from an earlier extract or from the mirror. A month with
-    none counts as one request: what Stripe holds there is not known before it is asked.
+    `known`: from an earlier extract or from the mirror. A part of which nothing is known counts as
+    one request: what Stripe holds there is not known before it is asked.
     """
-    readings = [_reading(resource, months, known) for resource in resources]
-    return Plan(len(months), readings, requests_per_second, endpoint_requests_per_second)
+    lists: dict[str, list[Part]] = {}
+    for part in parts:
+        lists.setdefault(part.resource, []).append(part)
+    planned = [part for of_list in lists.values() for part in of_list]
+    return Plan(
+        months=len({part.month for part in planned if part.month}),
+        accounts=len({part.scope for part in planned}),
+        readings=[_reading(resource, of_list, known) for resource, of_list in lists.items()],
+        requests_per_second=requests_per_second,
+        endpoint_requests_per_second=endpoint_requests_per_second,
+    )
 
 
-def _reading(
-    resource: str, months: Iterable[Month], known: Mapping[tuple[str, str], KnownSize]
-) -> Reading:
-    objects = requests = unknown = 0
-    for month in months:
-        size = known.get((resource, month.key))
-        if size is None:
-            unknown, requests = unknown + 1, requests + 1
-            continue
-        objects += size.objects
-        requests += size.requests or max(1, -(-size.objects // PAGE_OBJECTS))
-    return Reading(resource, objects, requests, unknown)
+def _reading(resource: str, parts: Sequence[Part], known: Mapping[Part, KnownSize]) -> Reading:
+    sizes = [known[part] for part in parts if part in known]
+    unknown = len(parts) - len(sizes)
+    pages = (size.requests or max(1, -(-size.objects // PAGE_OBJECTS)) for size in sizes)
+    objects = sum(size.objects for size in sizes)
+    return Reading(resource, objects, unknown + sum(pages), len(parts), unknown)
 
 
 # --- what changed --------------------------------------------------------------------------------
@@ -251,7 +290,8 @@ class RowChange(StrEnum):
 class ChangedRow(NamedTuple):
     """One row that changes: its account, Stripe's name of the object (or `payment`), id, content.
 
-    `fingerprint`: of the content after the change; empty for a deletion.
+    `fingerprint`: of the content after the change; empty for a deletion. `before` and `after`: the
+    fields that differ as JSON text, as `said_fields` writes them; empty where there is nothing.
     """
 
     account_id: str
@@ -259,6 +299,8 @@ class ChangedRow(NamedTuple):
     id: str
     change: RowChange
     fingerprint: str
+    before: str = ""
+    after: str = ""
 
 
 @dataclass
@@ -356,6 +398,7 @@ class Books:
         self.money: dict[str, MoneyChange] = {}
         self.counts = Counts()
         self._written: dict[tuple[str, str], tuple[RowChange, _Settled | None]] = {}
+        self._before: dict[tuple[str, str], Payment] = {}
 
     def note(self, account_id: str, before: Payment | None, after: Payment) -> ChangedRow:
         """Count one written payment; the row as it differs from before the whole backfill.
@@ -369,6 +412,8 @@ class Books:
             change = RowChange.UPDATE if before else RowChange.INSERT
             self.counts.count(change)
             self._add(_settled(before), 1, to_before=True)
+            if before:
+                self._before[key] = before
         else:
             self._add(last, -1)
         settled = _settled(after)
@@ -376,6 +421,10 @@ class Books:
         self._add(settled, 1)
         content = fingerprint_of(repr(after).encode())
         return ChangedRow(account_id, PAYMENT, after.charge_id, change, content)
+
+    def first(self, account_id: str, charge_id: str) -> Payment | None:
+        """A written payment as it was before the whole backfill; None if it was not booked."""
+        return self._before.get((account_id, charge_id))
 
     def _add(self, settled: _Settled | None, sign: int, *, to_before: bool = False) -> None:
         if settled is None:
@@ -407,9 +456,28 @@ def _settled(payment: Payment | None) -> _Settled | None:
     )
 
 
+def money_moved(before: Payment | None, after: Payment) -> int:
+    """How much one payment's change moves, in minor units, to put the largest first.
+
+    Gross, refunds and disputes, each without its sign; in another currency all of both.
+    """
+    was, is_now = _amounts(before), _amounts(after)
+    if before is not None and before.currency != after.currency:
+        return sum(was) + sum(is_now)
+    return sum(abs(new - old) for old, new in zip(was, is_now, strict=True))
+
+
+def _amounts(payment: Payment | None) -> tuple[int, int, int]:
+    settled = _settled(payment)
+    if settled is None:
+        return 0, 0, 0
+    return settled.gross_minor, settled.refunded_minor, settled.disputed_minor
+
+
 # Numbers, flags and these words are shown; names, addresses and free text are somebody's data.
 _TELLING: Final = ("status", "currency", "amount", "amount_minor", "total")
 _SHOWN_WORDS: Final = frozenset({"status", "currency", "billing_reason", "collection_method"})
+HIDDEN: Final = "hidden"
 
 
 def differing_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Field]:
@@ -425,6 +493,15 @@ def telling_fields(after: Mapping[str, Any]) -> list[Field]:
         for name in _TELLING
         if after.get(name) is not None
     ]
+
+
+def said_fields(fields: Iterable[Field], *, change: RowChange) -> tuple[str, str]:
+    """Fields before and after as JSON text; a value that is not shown is the word `hidden`."""
+    if not fields or change is RowChange.DELETE:
+        return "", ""
+    before = {one.name: one.before if one.is_shown else HIDDEN for one in fields}
+    after = {one.name: one.after if one.is_shown else HIDDEN for one in fields}
+    return "" if change is RowChange.INSERT else json.dumps(before), json.dumps(after)
 
 
 def _field(name: str, before: Any, after: Any) -> Field:
@@ -446,6 +523,7 @@ ROW_SCHEMA: Final[Mapping[str, pl.DataType]] = {name: pl.String() for name in Ch
 
 
 _ROW_KEY: Final = ["account_id", "object", "id"]
+_ROW_CORE: Final = [*_ROW_KEY, "change", "fingerprint"]
 
 
 def row_frame(rows: Iterable[ChangedRow]) -> pl.DataFrame:
@@ -505,7 +583,7 @@ def compare_with_dry_run(
         examples=[
             (word, _row_of(row))
             for word, rows in (("more", more), ("other", other), ("undone", undone))
-            for row in rows.sort(key).head(_EXAMPLES).select(*ROW_SCHEMA).iter_rows()
+            for row in rows.sort(key).head(_EXAMPLES).select(_ROW_CORE).iter_rows()
         ],
     )
 
@@ -525,7 +603,8 @@ class Backfill:
     `counts`: by Stripe's name of the object. `payments` and `money`: the booked payments that
     change. `row_count`: changed rows of both. `refused`: object, id and reason of the first that
     the mirror cannot use. `confirmed`: objects asked for one by one, which their list no longer
-    has.
+    has. `requests`: how many reading the lists took; None if an extract does not tell. `samples`:
+    what moves most money first. `rows_kept_in`: path in the lake of the file with all rows.
     """
 
     scopes: Sequence[Scope]
@@ -540,8 +619,10 @@ class Backfill:
     row_count: int
     refused: Sequence[tuple[str, str, str]]
     confirmed: int
+    requests: int | None
     run_id: str
     since_dry_run: SinceDryRun | None = None
+    rows_kept_in: str = ""
 
     @property
     def total(self) -> Counts:

@@ -38,17 +38,27 @@ def plan_lines(plan: Plan, span: Span) -> list[str]:
     lists = len(plan.readings)
     lines = [
         f"plan: objects created {span}: {plan.months} month{_s(plan.months)} of {lists} "
-        f"list{_s(lists)}",
+        f"list{_s(lists)}" + (f" of {plan.accounts} accounts" if plan.accounts > 1 else ""),
         f"plan: about {format_number(plan.requests)} requests, about {_minutes(plan.minutes)} at "
         f"{plan.requests_per_second:g} requests a second ({plan.endpoint_requests_per_second:g} "
         "for one list); an estimate",
     ]
-    if plan.unknown_months:
+    if plan.unknown_extracts:
         lines.append(
-            f"plan: nothing is known yet of {plan.unknown_months} of "
-            f"{plan.months * lists} months of lists; each counts as one request, it may be more"
+            f"plan: nothing is known yet of {plan.unknown_extracts} of {plan.extracts} extracts; "
+            "each counts as one request, it may be more"
         )
     return lines
+
+
+def requests_line(plan: Plan, requests: int | None) -> str:
+    """How many requests reading took, beside what was planned; empty if nobody counted them."""
+    if requests is None:
+        return ""
+    return (
+        f"\nReading the lists took {format_number(requests)} request{_s(requests)}; the plan said "
+        f"about {format_number(plan.requests)}.\n"
+    )
 
 
 def _minutes(minutes: float) -> str:
@@ -59,6 +69,17 @@ def _minutes(minutes: float) -> str:
 
 def _s(count: int) -> str:
     return "" if count == 1 else "s"
+
+
+def _many(count: int, noun: str) -> str:
+    """`1 object`, `2,000 objects`."""
+    return f"{format_number(count)} {noun}{_s(count)}"
+
+
+def _was(count: int, *, dry_run: bool) -> str:
+    if dry_run:
+        return "would be"
+    return "was" if count == 1 else "were"
 
 
 # --- for scripts ---------------------------------------------------------------------------------
@@ -89,7 +110,9 @@ def to_dict(backfill: Backfill) -> dict[str, Any]:
             for currency, change in sorted(backfill.money.items())
         },
         "rows": backfill.row_count,
+        "rows_kept_in": backfill.rows_kept_in,
         "sample": [_sample(sample) for sample in backfill.samples],
+        "requests": backfill.requests,
         "confirmed_by_id": backfill.confirmed,
         "refused_sample": [
             {"object": name, "id": id_, "reason": reason} for name, id_, reason in backfill.refused
@@ -181,19 +204,20 @@ def _heading(backfill: Backfill) -> list[str]:
 def _answer(backfill: Backfill) -> str:
     refused = backfill.total.refused
     if refused:
-        return f"{format_number(refused)} objects cannot be used. {_changes(backfill)}"
+        return f"{_many(refused, 'object')} cannot be used. {_changes(backfill)}"
     if backfill.is_empty:
-        return "Nothing to change: the mirror already holds what Stripe says."
+        return "Nothing to change: mirror and books already hold what Stripe says."
     return _changes(backfill)
 
 
 def _changes(backfill: Backfill) -> str:
     total, booked = backfill.total, backfill.payments
-    verb = "would be" if backfill.dry_run else "were"
+    inserted = _was(total.insert, dry_run=backfill.dry_run)
+    newly_booked = _was(booked.insert, dry_run=backfill.dry_run)
     return (
-        f"{format_number(total.insert)} objects {verb} inserted, {format_number(total.update)} "
+        f"{_many(total.insert, 'object')} {inserted} inserted, {format_number(total.update)} "
         f"updated, {format_number(total.delete)} marked as deleted, {format_number(total.skip)} "
-        f"skipped; {format_number(booked.insert)} payments {verb} booked, "
+        f"skipped; {_many(booked.insert, 'payment')} {newly_booked} booked, "
         f"{format_number(booked.update)} changed."
     )
 
@@ -203,11 +227,11 @@ def _since_lines(since: SinceDryRun | None) -> list[str]:
         return []
     at = _instant(since.dry_run_at)
     if since.is_as_said:
-        return [f"Exactly as the dry run of {at} said: {format_number(since.same)} rows."]
+        return [f"Exactly as the dry run of {at} said: {_many(since.same, 'row')}."]
     lines = [
         f"## Since the dry run of {at}",
         "",
-        f"{format_number(since.same)} rows as it said; {format_number(since.undone)} it named "
+        f"{_many(since.same, 'row')} as it said; {format_number(since.undone)} it named "
         f"did not change; {format_number(since.more)} changed that it did not name; "
         f"{format_number(since.other)} changed to another content.",
     ]
@@ -282,6 +306,11 @@ def _samples(backfill: Backfill) -> list[str]:
         row = sample.row
         name = f"{code_span(row.object)} {code_span(row.id)}"
         lines.append(table_row(str(row.change), name, _fields(sample.fields)))
+    if backfill.rows_kept_in:
+        lines += [
+            "",
+            f"All rows, before and after, in the lake: {code_span(backfill.rows_kept_in)}",
+        ]
     return lines
 
 
@@ -310,8 +339,8 @@ def _notes(backfill: Backfill) -> list[str]:
     notes = []
     if backfill.confirmed:
         notes.append(
-            f"{format_number(backfill.confirmed)} objects that their list no longer has were "
-            "asked for one by one."
+            f"{_many(backfill.confirmed, 'object')} that their list no longer has "
+            f"{_was(backfill.confirmed, dry_run=False)} asked for by id."
         )
     notes += [
         f"**Refused**: {code_span(name)} {code_span(id_)}: {code_span(reason)}"

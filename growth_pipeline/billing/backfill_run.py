@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time
+from heapq import nlargest
 from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-import orjson
 import polars as pl
 
 from growth_pipeline.billing.backfill import (
@@ -26,6 +26,7 @@ from growth_pipeline.billing.backfill import (
     ChangedRow,
     Counts,
     Field,
+    Part,
     RowChange,
     Sample,
     SinceDryRun,
@@ -34,23 +35,35 @@ from growth_pipeline.billing.backfill import (
     compare_with_dry_run,
     differing_fields,
     fingerprint_of,
+    money_moved,
     one_row_each,
+    parts_of,
     row_frame,
+    said_fields,
     telling_fields,
     whole_months,
 )
 from growth_pipeline.billing.backfill_report import to_dict
 from growth_pipeline.billing.extract import dataset_of
-from growth_pipeline.billing.ledger import Fetched, Outcome, apply_fetched_in
-from growth_pipeline.billing.objects import BACKFILLED, BY_RESOURCE, Listing
+from growth_pipeline.billing.ledger import (
+    Fetched,
+    Outcome,
+    apply_fetched_in,
+    book_again,
+    refuse_other_account,
+)
+from growth_pipeline.billing.objects import BACKFILLED, BY_RESOURCE
 from growth_pipeline.billing.refetch import fetch
 from growth_pipeline.billing.tables import ObjectKey
+from growth_pipeline.billing.witness import check_account
 from growth_pipeline.core.errors import GrowthError, UsageError
 from growth_pipeline.core.ids import Scope, fingerprint
 from growth_pipeline.core.periods import Month
+from growth_pipeline.stripe_api.answers import read_json
 
 if TYPE_CHECKING:
     from growth_pipeline.billing.backfill_store import BackfillStore
+    from growth_pipeline.billing.fold import State
     from growth_pipeline.billing.payments import Payment
     from growth_pipeline.billing.store import BillingStore, MirrorTurn
     from growth_pipeline.storage.lake import Lake, Manifest
@@ -58,21 +71,13 @@ if TYPE_CHECKING:
 
 BATCH: Final = 2_000
 _SAMPLES_OF_A_KIND: Final = 3
+_PAYMENTS_SHOWN: Final = 5  # of those booked, and of those changed
 _REFUSED_SHOWN: Final = 20
 _EFFECTS: Final[Mapping[str, RowChange]] = {
     "inserted": RowChange.INSERT,
     "updated": RowChange.UPDATE,
     "deleted": RowChange.DELETE,
 }
-
-# Of these Stripe deletes none. A deleted customer is still answered, as a stub that says so.
-# Source: Stripe API reference; docs/stripe.md, "Deletions and tombstones".
-_KEPT_FOR_EVER: Final = frozenset(
-    {
-        *("balance_transaction", "charge", "checkout.session", "credit_note", "customer"),
-        *("dispute", "invoice_payment", "payment_intent", "payout", "refund", "subscription"),
-    }
-)
 
 Tell = Callable[[str], None]
 Confirm = Callable[[ObjectKey], Fetched]
@@ -130,9 +135,12 @@ def run_backfill(
     started again, it goes on where it was, because what is applied already changes nothing.
     Objects of the span that the mirror has and Stripe's complete list has not are asked for by
     `confirm` first, one by one.
-    Raises: GrowthError for a month that was not extracted to its end; LakeUnreadableError.
+    Raises: GrowthError for a month that was not extracted to its end; LakeUnreadableError;
+    ConfigurationError, before anything is written, for a key of another account.
     """
     files = find_files(request, lake)
+    for scope in request.scopes:
+        check_account(scope, store, confirm)
     gone = _confirm_absent(request, files, listed=listed, lake=lake, confirm=confirm, tell=tell)
     tally = _Tally(store, now=clock())
     batches = _batches(request.span, files, gone, lake=lake, tell=tell)
@@ -158,7 +166,9 @@ def run_backfill(
         row_count=rows.height,
         refused=tally.refused,
         confirmed=len(gone),
+        requests=_requests(files),
         run_id=run_id,
+        rows_kept_in=_name_of(request, dry_run=store.dry_run) + ".parquet",
     )
     return replace(report, since_dry_run=_since_dry_run(request, report, rows, lake)), rows
 
@@ -196,19 +206,12 @@ def find_files(request: Request, lake: Lake) -> list[File]:
 
     Raises: GrowthError naming a month that was not extracted, or not to its end.
     """
-    return [
-        _file(scope, resource, month, lake)
-        for resource in request.resources
-        for scope in request.scopes
-        for month in _months(resource, request.span)
-    ]
+    parts = parts_of(request.resources, request.scopes, request.span.months())
+    return [_file(part, lake) for part in parts]
 
 
-def _months(resource: str, span: Span) -> Sequence[Month | None]:
-    return [None] if BY_RESOURCE[resource].listing is Listing.WHOLE else span.months()
-
-
-def _file(scope: Scope, resource: str, month: Month | None, lake: Lake) -> File:
+def _file(part: Part, lake: Lake) -> File:
+    scope, resource, month = part
     partition = {"account": scope.account_id, "mode": scope.mode}
     partition |= {"month": month.key} if month else {}
     manifest = lake.read_manifest(dataset_of(resource), partition)
@@ -219,6 +222,13 @@ def _file(scope: Scope, resource: str, month: Month | None, lake: Lake) -> File:
             remedy=f"materialise billing/{resource}_extract, then run it again",
         )
     return File(scope, resource, month, manifest)
+
+
+def _requests(files: Iterable[File]) -> int | None:
+    """Requests that the extracts took, as they state it themselves."""
+    counts: list[int | None] = [file.manifest.certificate.get("request_count") for file in files]
+    told = [count for count in counts if count is not None]
+    return sum(told) if len(told) == len(counts) else None
 
 
 def _confirm_absent(
@@ -232,7 +242,7 @@ def _confirm_absent(
 ) -> list[Fetched]:
     """What Stripe says of the objects that the mirror has and the complete list has not.
 
-    Raises: GrowthError where Stripe cannot have deleted one: then the key is of another account.
+    Raises: ConfigurationError where Stripe cannot have deleted one: the key is of another account.
     """
     answers: list[Fetched] = []
     for file in files:
@@ -242,19 +252,9 @@ def _confirm_absent(
             tell(f"{file}: asking for {len(absent)} that the list no longer has")
         for id_ in absent:
             answer = confirm(file.key_of(id_))
-            _refuse_other_account(answer)
+            refuse_other_account([answer])
             answers.append(answer)
     return answers
-
-
-def _refuse_other_account(answer: Fetched) -> None:
-    """In test mode all data may be deleted at once; in live mode Stripe keeps these for ever."""
-    key = answer.key
-    if key.livemode and answer.payload is None and key.object in _KEPT_FOR_EVER:
-        raise GrowthError(
-            f"Stripe knows no {key.object} {key.id}, which the mirror has, and never deletes one",
-            remedy=f"check that GROWTH_STRIPE__API_KEY belongs to account {key.account_id}",
-        )
 
 
 @contextmanager
@@ -290,16 +290,19 @@ def _batches(
             applied += len(batch)
             if batch:
                 yield batch
-        tell(f"{file}: {applied} objects")
+        tell(f"{file}: {applied} object{'' if applied == 1 else 's'}")
 
 
 _COLUMNS: Final = ("id", "created", "api_version", "fetched_from", "fetched_at", "raw")
 
 
 def _fetched(file: File, frame: pl.DataFrame, span: Span) -> list[Fetched]:
-    """Rows of a file as states: Stripe showed each while its page was asked for."""
+    """Rows of a file as states: Stripe showed each while its page was asked for.
+
+    Text that Postgres cannot hold comes along: the mirror refuses that row, and no other.
+    """
     return [
-        Fetched(file.key_of(id_), orjson.loads(raw), raw.encode(), version, began, ended)
+        Fetched(file.key_of(id_), read_json(raw), raw.encode(), version, began, ended)
         for id_, created, version, began, ended, raw in frame.iter_rows()
         if span.holds(created)
     ]
@@ -314,34 +317,31 @@ class _Tally:
     def __init__(self, store: BillingStore, *, now: datetime) -> None:
         self.counts: dict[str, Counts] = {}
         self.books = Books()
-        self.samples: list[Sample] = []
         self.refused: list[tuple[str, str, str]] = []
         self._store = store
         self._now = now
         self._rows: list[pl.DataFrame] = []
+        self._samples: list[Sample] = []
         self._sampled: Counter[str] = Counter()
+        self._payments: dict[tuple[str, str], tuple[int, Sample]] = {}
 
     def apply(self, turn: MirrorTurn, batch: Sequence[Fetched]) -> None:
-        """Apply one batch inside the caller's transaction.
+        """Apply one batch inside the caller's transaction; book all its charges, changed or not.
 
         How things were before is read beside that transaction, where nothing of it is seen yet.
         """
         outcome = apply_fetched_in(turn, batch, source="backfill", now=self._now)
         self._count(outcome)
-        contents = {state.key: state.raw for state in batch if not state.is_gone}
-        rows = [
-            ChangedRow(
-                key.account_id,
-                key.object,
-                key.id,
-                _EFFECTS[effect],
-                fingerprint_of(contents[key]) if key in contents else "",
-            )
-            for key, effect in outcome.rows
-        ]
-        booked = self._book(turn, [charge for charge, _ in outcome.charges])
+        rows = self._changed(turn, batch, outcome)
+        written = [charge for charge, _ in outcome.charges]
+        booked = self._book(turn, [*written, *self._book_again(turn, batch, outcome)])
         self._rows.append(row_frame(chain(rows, booked)))
-        self._sample(turn, dict(outcome.rows), rows)
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Some rows: the payments that move most money first."""
+        ranked = sorted(self._payments.values(), key=lambda one: (-one[0], one[1].row.id))
+        return [*(sample for _, sample in ranked), *self._samples]
 
     def changed_rows(self) -> pl.DataFrame:
         """Each changed row once."""
@@ -358,8 +358,27 @@ class _Tally:
                 refused=done.refused,
             )
             self.counts[name] = self.counts.get(name, Counts()).plus(counts)
+        self._name_refused(outcome.refused)
+
+    def _name_refused(self, refused: Sequence[tuple[ObjectKey, str]]) -> None:
         room = _REFUSED_SHOWN - len(self.refused)
-        self.refused += [(key.object, key.id, why) for key, why in outcome.refused[:room]]
+        self.refused += [(key.object, key.id, why) for key, why in refused[:room]]
+
+    def _book_again(
+        self, turn: MirrorTurn, batch: Sequence[Fetched], outcome: Outcome
+    ) -> Iterable[ObjectKey]:
+        """Charges whose payment was wrong or missing although the mirror had them right.
+
+        One that the mirror holds and cannot book counts as refused, no longer as skipped.
+        """
+        refused = {key for key, _ in outcome.refused}
+        charges = {state.key for state in batch if state.key.object == "charge"} - refused
+        done = book_again(turn, sorted(charges), now=self._now)
+        if done.refused:
+            unusable = Counts(skip=-len(done.refused), refused=len(done.refused))
+            self.counts["charge"] = self.counts["charge"].plus(unusable)
+            self._name_refused(done.refused)
+        return done.written
 
     def _book(self, turn: MirrorTurn, charges: Sequence[ObjectKey]) -> list[ChangedRow]:
         before = self._store.load_payments(charges)
@@ -367,35 +386,59 @@ class _Tally:
         rows = []
         for charge in charges:
             row = self.books.note(charge.account_id, before.get(charge), after[charge])
-            if self._has_room(row.object):
-                fields = _payment_fields(before.get(charge), after[charge])
-                self.samples.append(Sample(row, fields))
-            rows.append(row)
+            was = self.books.first(charge.account_id, charge.id)
+            told = _told(row, _payment_fields(was, after[charge]))
+            self._payments[row.account_id, row.id] = money_moved(was, after[charge]), told
+            rows.append(told.row)
+        self._keep_largest()
         return rows
 
-    def _sample(
-        self, turn: MirrorTurn, effects: Mapping[ObjectKey, str], rows: Iterable[ChangedRow]
-    ) -> None:
-        chosen = [
-            (key, row)
-            for key, row in zip(effects, rows, strict=True)
-            if self._has_room(f"{row.object} {row.change}")
+    def _keep_largest(self) -> None:
+        kept = [
+            nlargest(
+                _PAYMENTS_SHOWN,
+                (one for one in self._payments.items() if one[1][1].row.change is change),
+                key=lambda one: one[1][0],
+            )
+            for change in (RowChange.UPDATE, RowChange.INSERT)
         ]
-        keys = [key for key, _ in chosen]
+        self._payments = dict(chain.from_iterable(kept))
+
+    def _changed(
+        self, turn: MirrorTurn, batch: Sequence[Fetched], outcome: Outcome
+    ) -> list[ChangedRow]:
+        """Changed objects with the fields that differ; some of them are samples."""
+        contents = {state.key: state.raw for state in batch if not state.is_gone}
+        keys = [key for key, effect in outcome.rows if effect != "deleted"]
         before = self._store.known_states(keys) if keys else {}
         after = turn.load_states(keys) if keys else {}
-        for key, row in chosen:
-            was, is_now = before.get(key), after[key]
-            if row.change is RowChange.INSERT or was is None:
-                fields = telling_fields(is_now.snapshot.payload)
-            else:
-                fields = differing_fields(was.snapshot.payload, is_now.snapshot.payload)
-            is_gone = row.change is RowChange.DELETE
-            self.samples.append(Sample(row, () if is_gone else fields))
+        rows = []
+        for key, effect in outcome.rows:
+            change = _EFFECTS[effect]
+            content = fingerprint_of(contents[key]) if key in contents else ""
+            row = ChangedRow(key.account_id, key.object, key.id, change, content)
+            told = _told(row, _object_fields(change, before.get(key), after.get(key)))
+            if self._has_room(f"{row.object} {row.change}"):
+                self._samples.append(told)
+            rows.append(told.row)
+        return rows
 
     def _has_room(self, kind: str) -> bool:
         self._sampled[kind] += 1
         return self._sampled[kind] <= _SAMPLES_OF_A_KIND
+
+
+def _told(row: ChangedRow, fields: Sequence[Field]) -> Sample:
+    before, after = said_fields(fields, change=row.change)
+    return Sample(row._replace(before=before, after=after), fields)
+
+
+def _object_fields(change: RowChange, before: State | None, after: State | None) -> Sequence[Field]:
+    if after is None or change is RowChange.DELETE:
+        return ()
+    if before is None or change is RowChange.INSERT:
+        return telling_fields(after.snapshot.payload)
+    return differing_fields(before.snapshot.payload, after.snapshot.payload)
 
 
 def _payment_fields(before: Payment | None, after: Payment) -> list[Field]:
@@ -414,6 +457,10 @@ def folder_of(request: Request) -> str:
     return f"reports/backfill/{own.account_id}/{own.mode}/{request.span.name}/{names}"
 
 
+def _name_of(request: Request, *, dry_run: bool) -> str:
+    return f"{folder_of(request)}/{'dry-run' if dry_run else 'applied'}"
+
+
 def save_report(
     request: Request, report: Backfill, rows: pl.DataFrame, lake: Lake
 ) -> dict[str, str]:
@@ -421,7 +468,7 @@ def save_report(
 
     Raises: LakeWriteError.
     """
-    name = f"{folder_of(request)}/{'dry-run' if report.dry_run else 'applied'}"
+    name = _name_of(request, dry_run=report.dry_run)
     content = BytesIO()
     rows.write_parquet(content)
     files = {

@@ -42,6 +42,11 @@ MIRROR_CHECKS = (
         asset=_MIRROR,
         description="No object waits longer than an hour for Stripe to say what it is.",
     ),
+    dg.AssetCheckSpec(
+        "answers_are_usable",
+        asset=_MIRROR,
+        description="The mirror could use the newest state of every object that Stripe showed.",
+    ),
 )
 BACKFILL_CHECKS = (
     dg.AssetCheckSpec(
@@ -127,11 +132,12 @@ def _problems_of(manifest: "Manifest", lake: "Lake") -> list[str]:
 def check_backfill(report: "Backfill") -> dg.AssetCheckResult:
     """Whether the mirror could use every object that a backfill brought."""
     count = report.total.refused
+    objects = "1 object" if count == 1 else f"{count} objects"
     examples = [f"{name} {id_}: {reason}" for name, id_, reason in report.refused[:_EXAMPLES]]
     return dg.AssetCheckResult(
         check_name="every_object_was_taken",
         passed=count == 0,
-        description=f"{count} objects could not be used" if count else None,
+        description=f"{objects} could not be used" if count else None,
         metadata={"offenders": count, "examples": examples},
     )
 
@@ -287,6 +293,23 @@ def check_doubts(doubts: Mapping[str, int]) -> dg.AssetCheckResult:
             **doubts,
             "remedy": "billing.refetches.last_error says why Stripe was not asked; without a "
             "Stripe key nobody can be",
+        },
+    )
+
+
+def check_answers(refused: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Passes when every answer of Stripe could be used. `refused`: objects by their kind."""
+    count = sum(refused.values())
+    return dg.AssetCheckResult(
+        check_name="answers_are_usable",
+        passed=count == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{count_of(count, 'object')} that the mirror cannot use" if count else None,
+        metadata={
+            "offenders": count,
+            **refused,
+            "remedy": "billing.fetched_states.refused says why; update growth_pipeline if Stripe "
+            "shows something new; it is asked about again every hour",
         },
     )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -63,6 +63,9 @@ VOLATILE: Final = frozenset(
 )
 # Ids people choose can be used again after a deletion.
 _CHOSEN_IDS: Final = frozenset({"coupon", "plan", "product"})
+# An event of a second may have happened at its end, and the clocks of Stripe's servers differ by
+# up to two: what begins after it is newer for certain.
+SETTLED_AFTER: Final = timedelta(seconds=3)
 # `customer.subscription.deleted` is missing here: it means canceled, the object stays readable.
 _TOMBSTONE_TYPES: Final = frozenset(
     {
@@ -184,9 +187,10 @@ def needs_history(current: State, incoming: Iterable[Snapshot]) -> bool:
     """Whether the known state alone cannot tell what more snapshots make of the object.
 
     Inside one instant every state of it counts: an earlier one may be the missing link. Of an
-    object that is gone all states count: the last incarnation may not be the one that ended.
+    object that is gone, or may be, all states count: the last incarnation may not be the one that
+    ended.
     """
-    if current.deleted_at is not None:
+    if current.deleted_at is not None or may_be_reborn(current):
         return True
     known = current.snapshot
     return any(
@@ -200,6 +204,20 @@ def needs_history(current: State, incoming: Iterable[Snapshot]) -> bool:
     )
 
 
+def may_be_reborn(state: State) -> bool:
+    """Whether only all states tell if this is a new object or the deleted one of its id."""
+    return state.undecided and state.snapshot.object in _CHOSEN_IDS
+
+
+def is_lifted(tombstone: State, told: Snapshot) -> bool:
+    """Whether a living state shows that the id of a deleted object is, or may be, in use again."""
+    gone_at = tombstone.deleted_at
+    if gone_at is None:
+        return False
+    grave = replace(tombstone.snapshot, is_tombstone=True, state_from=gone_at, state_at=gone_at)
+    return fold([grave, told]).deleted_at is None
+
+
 def fold(snapshots: Iterable[Snapshot]) -> State:
     """The newest state of one object, from its known states in any order, repeated or not.
 
@@ -210,13 +228,15 @@ def fold(snapshots: Iterable[Snapshot]) -> State:
         raise ValueError("an object without a state has no newest one")
     graves = [snapshot for snapshot in distinct if snapshot.deletes]
     alive = [snapshot for snapshot in distinct if not snapshot.deletes]
-    if graves:
-        last = max(grave.state_at for grave in graves)
-        reborn = [snapshot for snapshot in alive if _is_born_after(snapshot, last)]
-        if not reborn:
-            return _buried(graves, alive)
-        alive = reborn
-    return _newest([snapshot for snapshot in alive if is_final(snapshot)] or alive)
+    if not graves:
+        return _newest([snapshot for snapshot in alive if is_final(snapshot)] or alive)
+    births = [(snapshot, _rebirth(snapshot, graves)) for snapshot in alive]
+    reborn = [snapshot for snapshot, birth in births if birth is not _Birth.NONE]
+    if not reborn:
+        return _buried(graves, alive)
+    state = _newest(reborn)
+    is_certain = any(birth is _Birth.CERTAIN for _, birth in births)
+    return state if is_certain else replace(state, undecided=True)
 
 
 def in_order(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
@@ -453,10 +473,34 @@ def _ends_with(snapshot: Snapshot, suffix: str) -> bool:
     return snapshot.event_type is not None and snapshot.event_type.endswith(suffix)
 
 
-def _is_born_after(snapshot: Snapshot, gone_at: datetime) -> bool:
+class _Birth(IntEnum):
     """Whether a state belongs to a new object that took the id of a deleted one."""
+
+    NONE = 0
+    POSSIBLE = 1
+    CERTAIN = 2
+
+
+def _rebirth(snapshot: Snapshot, graves: Sequence[Snapshot]) -> _Birth:
+    """Whether a state outlived every end of an object of its id."""
     born_at = snapshot.created_at
-    return snapshot.object in _CHOSEN_IDS and born_at is not None and born_at > gone_at
+    if snapshot.object not in _CHOSEN_IDS or born_at is None:
+        return _Birth.NONE
+    return min(_birth_after(grave, snapshot, born_at) for grave in graves)
+
+
+def _birth_after(grave: Snapshot, snapshot: Snapshot, born_at: datetime) -> _Birth:
+    """Births are told in whole seconds: one in the second of an end was before or after it."""
+    if born_at > grave.state_at:
+        return _Birth.CERTAIN
+    if born_at < grave.state_from.replace(microsecond=0):
+        return _Birth.NONE
+    ended = grave.created_at
+    if snapshot.state_from >= grave.state_at + SETTLED_AFTER or (ended and ended < born_at):
+        return _Birth.CERTAIN
+    if snapshot.origin == "fetch":
+        return _Birth.POSSIBLE if snapshot.state_from > grave.state_at else _Birth.NONE
+    return _Birth.NONE if says_the_same(snapshot.payload, grave.payload) else _Birth.POSSIBLE
 
 
 def _without_repeats(snapshots: Iterable[Snapshot]) -> list[Snapshot]:

@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,16 +19,18 @@ import orjson
 from growth_pipeline.billing.children import follows_from_newest, has_lists
 from growth_pipeline.billing.columns import kept_fields
 from growth_pipeline.billing.fold import (
+    SETTLED_AFTER,
     Change,
     Snapshot,
     State,
     is_final,
+    may_be_reborn,
     merge,
     needs_history,
     says_the_same,
 )
 from growth_pipeline.billing.inbox import Envelope, parse_envelope
-from growth_pipeline.billing.objects import BY_OBJECT
+from growth_pipeline.billing.objects import BY_OBJECT, KEPT_FOR_EVER
 from growth_pipeline.billing.payments import (
     Payment,
     book_payment,
@@ -45,7 +47,7 @@ from growth_pipeline.billing.store import (
     RowsRefusedError,
 )
 from growth_pipeline.billing.tables import ChargePart, ObjectKey
-from growth_pipeline.core.errors import UnknownValueError
+from growth_pipeline.core.errors import ConfigurationError, UnknownValueError
 from growth_pipeline.stripe_api.versions import adapter_for
 
 Source = Literal["backfill", "sweep", "refetch", "relist"]
@@ -58,9 +60,6 @@ ODD: Final = (
 
 _SAMPLE: Final = 100
 EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-# An event of a second may have happened at its end, and the clocks of Stripe's servers differ by
-# up to two: an answer from then on is newer for certain.
-_SETTLED_AFTER: Final = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +179,7 @@ def apply_fetched(
     Idempotent. A state never replaces a newer one, whatever arrives when: each carries the instant
     of its request. Objects the mirror cannot use are counted as refused and hold nobody up.
     Raises: RemoteUnavailableError (retryable) when the database is away; earlier batches stay.
+    ConfigurationError as `refuse_other_account`.
     """
     outcome = Outcome()
     for chunk in _chunks(states, batch):
@@ -192,7 +192,11 @@ def apply_fetched(
 def apply_fetched_in(
     turn: MirrorTurn, states: Sequence[Fetched], *, source: Source, now: datetime
 ) -> Outcome:
-    """Like `apply_fetched`, inside the caller's transaction."""
+    """Like `apply_fetched`, inside the caller's transaction.
+
+    Raises: ConfigurationError as `refuse_other_account`; then nothing was written.
+    """
+    refuse_other_account(states)
     rows: dict[tuple[ObjectKey, bytes], _Shown] = {}
     for state in map(_kept, states):
         shown = _shown(state)
@@ -200,6 +204,23 @@ def apply_fetched_in(
         rows[shown.row.key, shown.row.fingerprint] = known.later(shown) if known else shown
     turn.store_fetched([shown.row for shown in rows.values()], source=source, now=now)
     return _apply_apart(turn, list(rows.values()), now=now)
+
+
+def refuse_other_account(answers: Iterable[Fetched]) -> None:
+    """Refuse what Stripe would never say of this account: that it knows no such charge.
+
+    A key of another account gets that answer for every id; taken for deletions, it would bury the
+    mirror for ever. In test mode all data may be deleted at once; in live mode Stripe keeps these
+    kinds, so that the answer can only be another account's.
+    Raises: ConfigurationError naming the object and the account.
+    """
+    for answer in answers:
+        key = answer.key
+        if key.livemode and answer.payload is None and key.object in KEPT_FOR_EVER:
+            raise ConfigurationError(
+                f"Stripe knows no {key.object} {key.id}, and in live mode it never deletes one",
+                remedy=f"check that GROWTH_STRIPE__API_KEY belongs to account {key.account_id}",
+            )
 
 
 def fold_into_mirror(
@@ -273,7 +294,7 @@ def ask_about(
     for key, state in states.items():
         if state.undecided or (key in incomplete and state.deleted_at is None):
             reason = "undecided" if state.undecided else "incomplete"
-            questions.append(Question(key, reason, state.snapshot.state_at + _SETTLED_AFTER))
+            questions.append(Question(key, reason, state.snapshot.state_at + SETTLED_AFTER))
         else:
             settled.append(key)
     turn.queue_refetches(questions, now=now)
@@ -282,7 +303,7 @@ def ask_about(
 
 def settled_at(instant: datetime) -> datetime:
     """From when on an answer of Stripe is newer than anything it did at an instant."""
-    return instant + _SETTLED_AFTER
+    return instant + SETTLED_AFTER
 
 
 # --- snapshots -----------------------------------------------------------------------------------
@@ -307,6 +328,20 @@ def snapshot_of_event(envelope: Envelope) -> Snapshot:
         event_id=envelope.event_id,
         event_type=envelope.type,
         previous=envelope.previous,
+    )
+
+
+def snapshot_of_answer(state: Fetched) -> Snapshot:
+    """The state that Stripe showed when it was asked."""
+    return Snapshot(
+        object=state.key.object,
+        object_id=state.key.id,
+        payload=state.payload or {},
+        api_version=state.api_version,
+        state_from=state.fetched_from,
+        state_at=state.fetched_to,
+        origin="fetch",
+        is_tombstone=state.is_gone,
     )
 
 
@@ -376,17 +411,7 @@ def _shown(state: Fetched) -> _Shown:
         state_at=state.fetched_to,
         is_gone=state.is_gone,
     )
-    snapshot = Snapshot(
-        object=state.key.object,
-        object_id=state.key.id,
-        payload=state.payload or {},
-        api_version=state.api_version,
-        state_from=state.fetched_from,
-        state_at=state.fetched_to,
-        origin="fetch",
-        is_tombstone=state.is_gone,
-    )
-    return _Shown(row, snapshot)
+    return _Shown(row, snapshot_of_answer(state))
 
 
 def _fingerprint(told: bytes, api_version: str, *, is_gone: bool) -> bytes:
@@ -458,7 +483,7 @@ def _plainly_newer(
 def _is_plain(known: State | None, told: Snapshot) -> bool:
     if known is None:
         return True
-    if known.deleted_at is not None or told.state_from <= known.snapshot.state_at:
+    if needs_history(known, [told]) or told.state_from <= known.snapshot.state_at:
         return False
     return is_final(told) or not is_final(known.snapshot)
 
@@ -532,7 +557,11 @@ def _load_history(
             len(snapshots) > 1 or _is_out_of_order(state, snapshots)
         )
         if for_entries or needs_history(state, snapshots):
-            is_lasting = state.deleted_at or any(snapshot.deletes for snapshot in snapshots)
+            is_lasting = (
+                state.deleted_at is not None
+                or may_be_reborn(state)
+                or any(snapshot.deletes for snapshot in snapshots)
+            )
             since[key] = EVER if is_lasting or for_entries else state.snapshot.state_from
     return load_snapshots(turn, since)
 
@@ -562,6 +591,33 @@ def book_touched(
                 part.charge._replace(object=part.object, id=part.payload["id"])
             )
     return written, {charge: frozenset(objects) for charge, objects in made_of.items()}
+
+
+class BookedAgain(NamedTuple):
+    """Payments that were booked again: rows written with the effect, charges no one can book."""
+
+    written: Mapping[ObjectKey, str]
+    refused: tuple[tuple[ObjectKey, str], ...] = ()
+
+
+def book_again(turn: MirrorTurn, charges: Sequence[ObjectKey], *, now: datetime) -> BookedAgain:
+    """Book the payments of these charges from the mirror, whether or not anything of them changed.
+
+    Rows that are right stay untouched, those of other writers too. A charge that no payment can be
+    booked from is named with the reason and holds nobody up.
+    """
+    if not charges:
+        return BookedAgain({})
+    try:
+        with turn.savepoint():
+            return BookedAgain(turn.upsert_payments(book(turn.load_charge_parts(charges)), now=now))
+    except ODD as error:
+        if len(charges) == 1:
+            return BookedAgain({}, ((charges[0], reason_of(error)),))
+    middle = len(charges) // 2
+    first = book_again(turn, charges[:middle], now=now)
+    rest = book_again(turn, charges[middle:], now=now)
+    return BookedAgain({**first.written, **rest.written}, first.refused + rest.refused)
 
 
 def book(parts: Iterable[ChargePart]) -> list[tuple[ObjectKey, Payment]]:

@@ -97,3 +97,12 @@ BACKFILLED: Final = (
     *(name for name in (*STRIPE_OBJECTS, *WHOLE_OBJECTS) if name not in {"charges", "events"}),
     "charges",
 )
+
+# Kinds of which Stripe deletes no object in live mode. A deleted customer is still answered, as a
+# stub that says so. Source: Stripe API reference; docs/stripe.md, "Deletions".
+KEPT_FOR_EVER: Final = frozenset(
+    {
+        *("balance_transaction", "charge", "checkout.session", "credit_note", "customer"),
+        *("dispute", "invoice_payment", "payment_intent", "payout", "refund", "subscription"),
+    }
+)

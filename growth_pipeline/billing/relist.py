@@ -10,13 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import structlog
 
 from growth_pipeline.billing.columns import COLUMNS, told_values
-from growth_pipeline.billing.fold import Snapshot, State, says_the_same
-from growth_pipeline.billing.ledger import Fetched, Outcome, apply_fetched
+from growth_pipeline.billing.fold import VOLATILE, Snapshot, State, is_lifted, says_the_same
+from growth_pipeline.billing.ledger import (
+    Fetched,
+    Outcome,
+    apply_fetched,
+    refuse_other_account,
+    snapshot_of_answer,
+)
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.objects import BY_OBJECT
 from growth_pipeline.billing.refetch import fetch, refetch_waiting
@@ -36,9 +43,14 @@ from growth_pipeline.billing.watch import (
     outage_sights,
     owners_of,
 )
-from growth_pipeline.core.errors import IncompleteError
+from growth_pipeline.billing.witness import check_account
+from growth_pipeline.core.errors import GrowthError, IncompleteError
 from growth_pipeline.stripe_api.answers import raw_text
-from growth_pipeline.stripe_api.errors import StripePermissionError
+from growth_pipeline.stripe_api.errors import (
+    StripeAuthError,
+    StripeError,
+    StripeUnreachableError,
+)
 from growth_pipeline.stripe_api.versions import adapter_for
 
 if TYPE_CHECKING:
@@ -54,10 +66,6 @@ Reason = Literal["nightly", "outage"]
 # Differing objects that are held in memory before they are reported and repaired.
 _BATCH: Final = 1_000
 _EXAMPLES: Final = 20
-# Stripe makes these anew with every answer; they say nothing about the object.
-_VOLATILE: Final = frozenset(
-    {"client_secret", "hosted_invoice_url", "invoice_pdf", "next_action", "pdf", "receipt_url"}
-)
 
 
 class Found(NamedTuple):
@@ -118,21 +126,28 @@ def relist(
     Differences are on record (billing.drift) before the first of them is repaired. What is known
     and was not listed is asked for by its id, and only what Stripe says is gone gets a tombstone.
     Idempotent; a kill leaves a mirror that is newer, never older.
-    Raises: StripeError and its kinds, naming list and window: nothing may be concluded from a
-    list that was not read to its end; where only a permission is missing, the other lists are
-    read and repaired before. RemoteUnavailableError when the database is away.
+    Raises: StripeError and its kinds, naming list and window: nothing is concluded from a list
+    that was not read to its end. The other lists are read and repaired before, unless Stripe is
+    away or does not take the key. ConfigurationError, before anything is written, for a key of
+    another account. RemoteUnavailableError when the database is away.
     """
     before = reader.request_count
+    check_account(reader.scope, store, partial(fetch, reader))
     look = _Look(reader, store, sweeps, reason=reason, now=now, clock=clock)
-    refused = []
+    failed: list[GrowthError] = []
     for sight in sights:
         try:
             look.at(sight)
-        except StripePermissionError as error:
-            refused.append(error)  # the others can be read
-    look.finish()
-    if refused:
-        raise refused[0]
+        except StripeAuthError:
+            raise
+        except (StripeError, IncompleteError) as error:
+            _log.warning("list_failed", object=sight.object, reason=error.message)
+            failed.append(error)
+            if isinstance(error, StripeUnreachableError):
+                break
+    failed += look.finish()
+    if failed:
+        raise failed[0]
     look.result.requests = reader.request_count - before
     return look.result
 
@@ -159,8 +174,10 @@ def catch_up(
     Sweep the events, apply them, list again what lost events may have changed, and ask about the
     objects that events show only in part.
     Raises: StripeError and its kinds; RemoteUnavailableError. What was reached by then stays.
+    ConfigurationError, before anything is written, for a key of another account.
     """
     before = reader.request_count
+    check_account(reader.scope, store, partial(fetch, reader))
     swept = sweep(reader, store, sweeps, now=now, clock=clock)
     apply_waiting(store, now=clock())
     caught = CaughtUp(swept)
@@ -214,7 +231,8 @@ def difference_of(ours: State | None, theirs: Fetched) -> Found | None:
     if ours is None or not ours.is_told:
         return Found(theirs, "missing")
     if ours.deleted_at is not None:
-        return None  # a tombstone is lifted by the fold alone
+        is_back = is_lifted(ours, snapshot_of_answer(theirs))
+        return Found(theirs, "missing") if is_back else None
     fields = differing_fields(ours.snapshot, theirs)
     return Found(theirs, "changed", fields) if fields else None
 
@@ -223,7 +241,7 @@ def differing_fields(ours: Snapshot, theirs: Fetched) -> tuple[str, ...]:
     """Names of the fields in which a state of the mirror and an answer differ, in order."""
     mine, told = ours.payload, theirs.payload or {}
     if ours.api_version == theirs.api_version:
-        names = (mine.keys() | told.keys()) - _VOLATILE
+        names = (mine.keys() | told.keys()) - VOLATILE
         return tuple(
             sorted(
                 name
@@ -297,10 +315,21 @@ class _Look:
         if not ended:
             raise IncompleteError(f"{path} of {one.window} stopped before the end")
 
-    def finish(self) -> None:
-        """Ask for the objects that the differing ones changed too, then report and repair all."""
-        self._ask(sorted(self._owners - self._seen))
+    def finish(self) -> list[GrowthError]:
+        """Ask for the objects that the differing ones changed too, then report and repair all.
+
+        An owner about which Stripe says nothing holds up no repair; the failure is returned.
+        Raises: StripeError when the last look at the events fails.
+        """
+        failed: list[GrowthError] = []
+        try:
+            self._ask(sorted(self._owners - self._seen))
+        except StripeAuthError:
+            raise
+        except StripeError as error:
+            failed.append(error)
         self._settle()
+        return failed
 
     def _key(self, object_name: str, id_: str) -> ObjectKey:
         return ObjectKey(*self._reader.scope, object_name, id_)
@@ -325,7 +354,9 @@ class _Look:
         """Keep what differs of objects that are asked for one by one."""
         for key in keys:
             self.result.asked += 1
-            self._keep([fetch(self._reader, key)])
+            answer = fetch(self._reader, key)
+            refuse_other_account([answer])
+            self._keep([answer])
 
     def _keep(self, fetched: Sequence[Fetched]) -> None:
         states = self._sweeps.load_states([one.key for one in fetched])

@@ -117,27 +117,12 @@ def open_reader(account_id: str | None = None) -> StripeReader:
     `account_id` is one of the settings' accounts: the key's own (None), or a connected one.
     Raises: ConfigurationError when the key is missing or wrong in shape.
     """
-    from growth_pipeline.stripe_api.client import (
-        StripeAccess,
-        StripeReader,
-    )
+    from growth_pipeline.stripe_api.access import access_of
+    from growth_pipeline.stripe_api.client import StripeReader
 
     settings = load_settings()
-    stripe = settings.stripe
-    access = StripeAccess(
-        api_key=stripe.api_key.get_secret_value() if stripe.api_key else "",
-        api_base=stripe.api_base,
-        api_version=stripe.api_version,
-        account_id=stripe.account_id,
-        livemode=stripe.livemode,
-        requests_per_second=stripe.account_requests_per_second,
-        endpoint_requests_per_second=stripe.endpoint_requests_per_second,
-        timeout_seconds=stripe.timeout_seconds,
-        retry_seconds=stripe.retry_seconds,
-        concurrent_requests=stripe.concurrent_requests,
-        budget_folder=settings.state_dir.resolve() / "limits",
-    )
-    return StripeReader(access.of_account(account_id or stripe.account_id))
+    access = access_of(settings.stripe, settings.state_dir)
+    return StripeReader(access.of_account(account_id or settings.stripe.account_id))
 
 
 @dg.resource(
@@ -175,9 +160,7 @@ def scopes(_context: dg.InitResourceContext) -> Sequence[Scope]:
 
 def configured_scopes() -> list[Scope]:
     """Account and mode of the key, then those of the connected accounts it reads too."""
-    stripe = load_settings().stripe
-    names = dict.fromkeys([stripe.account_id, *stripe.connected_accounts])
-    return [Scope(name, stripe.livemode) for name in names]
+    return load_settings().stripe.scopes
 
 
 @dg.resource(description="Where pages wait until their list was read to its end.")
@@ -201,6 +184,11 @@ def told_in_one_sentence(context: dg.AssetExecutionContext) -> Iterator[None]:
     waiting = VIA_TAG in context.run.tags
     try:
         yield
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+        if not waiting:
+            raise
+        # Dagster would sleep and try the step again, deaf to the person who pressed Ctrl-C.
+        raise dg.Failure("stopped by a signal", allow_retries=False) from KeyboardInterrupt()
     except GrowthError as error:
         raise dg.Failure(
             description=error.message,

@@ -44,8 +44,10 @@ def request_due(
 def event_sweep_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """What is due, where Stripe may be read."""
     stripe = load_settings().stripe
-    if stripe.api_key is None or stripe.sweep_minutes == 0:
-        return dg.SkipReason("there is no Stripe key, or GROWTH_STRIPE__SWEEP_MINUTES is 0")
+    if stripe.api_key is None:
+        return dg.SkipReason("GROWTH_STRIPE__API_KEY is empty")
+    if stripe.sweep_minutes == 0:
+        return dg.SkipReason("GROWTH_STRIPE__SWEEP_MINUTES is 0")
     requests = request_due(
         _made_at(context.instance, EVENT_SWEEP),
         _made_at(context.instance, DRIFT),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
@@ -242,14 +242,9 @@ class BillingStore:
                 lock_partition(connection, "billing", "mirror")  # nobody applies events meanwhile
                 connection.execute(load_sql("billing/bind_mode"), {**scope._asdict(), "now": now})
                 bound = _read_mode(connection)
+            applied = [] if bound is not None else _read_applied_modes(connection)
         if bound is not scope.livemode:
-            other = Scope(scope.account_id, not scope.livemode).mode
-            raise ConfigurationError(
-                f"this database holds {other}-mode rows of Stripe, and the key is a {scope.mode} "
-                "mode key: the two never go into one database",
-                remedy=f"use a {other} mode key, or set GROWTH_DATABASE_URL (embedded Postgres: "
-                "GROWTH_STATE_DIR) to another place",
-            )
+            raise _other_mode(scope, holds_both=len(applied) > 1)
 
     def bound_livemode(self) -> bool | None:
         """Whether this database is for live rows, or (False) test rows; None before any key."""
@@ -319,6 +314,13 @@ class BillingStore:
         with _clear_errors(), self._database.connection() as connection:
             return _load_payments(connection, charges)
 
+    def find_witnesses(self, scope: Scope) -> list[ObjectKey]:
+        """Living objects that Stripe never deletes, one of a kind; only their account has them."""
+        statement = load_sql("billing/find_witnesses")
+        with self._database.connection() as connection:
+            rows = connection.execute(statement, scope._asdict()).fetchall()
+        return [ObjectKey(*scope, *row) for row in rows]
+
     def claim_refetches(
         self, scope: Scope, *, claim: UUID, now: datetime, until: datetime, limit: int
     ) -> list[WaitingQuestion]:
@@ -341,6 +343,12 @@ class BillingStore:
             rows = connection.execute(
                 load_sql("billing/count_refetches"), {"queued_before": queued_before}
             ).fetchall()
+        return dict(rows)
+
+    def count_refused_states(self) -> dict[str, int]:
+        """Objects whose newest state, as Stripe showed it, the mirror cannot use; by their kind."""
+        with _clear_errors(), self._database.connection() as connection:
+            rows = connection.execute(load_sql("billing/count_refused_states")).fetchall()
         return dict(rows)
 
     def export_payments(self, scope: Scope, start: datetime, end: datetime) -> pl.DataFrame:
@@ -538,14 +546,26 @@ class MirrorTurn:
         )
 
     def delay_refetches(
-        self, reasons: Mapping[ObjectKey, str], *, claim: UUID, due_at: datetime
+        self,
+        reasons: Mapping[ObjectKey, str | None],
+        *,
+        claim: UUID,
+        now: datetime,
+        wait: timedelta,
+        was_asked: bool,
     ) -> None:
-        """Let questions without an answer wait again, with the reason."""
+        """Let questions without an answer wait again, with the reason.
+
+        The wait doubles with each attempt, up to an hour, unless nobody `was_asked`.
+        """
         rows = [(*key, reason) for key, reason in reasons.items()]
-        self._connection.execute(
-            load_sql("billing/delay_refetches"),
-            {**as_arrays((*_KEY_COLUMNS, "reasons"), rows), "claim": claim, "due_at": due_at},
-        )
+        parameters = as_arrays((*_KEY_COLUMNS, "reasons"), rows) | {
+            "claim": claim,
+            "now": now,
+            "seconds": wait.total_seconds(),
+            "was_asked": was_asked,
+        }
+        self._connection.execute(load_sql("billing/delay_refetches"), parameters)
 
     def save_states(self, states: Mapping[ObjectKey, State], *, now: datetime) -> list[ObjectKey]:
         """Replace the known states; the objects whose nested lists are incomplete."""
@@ -648,6 +668,29 @@ def _joined(questions: Iterable[Question]) -> list[Question]:
 def _read_mode(connection: Connection) -> bool | None:
     row = connection.execute(load_sql("billing/read_mode")).fetchone()
     return None if row is None else bool(row[0])
+
+
+def _read_applied_modes(connection: Connection) -> list[bool]:
+    rows = connection.execute(load_sql("billing/read_applied_modes")).fetchall()
+    return [livemode for (livemode,) in rows]
+
+
+def _other_mode(scope: Scope, *, holds_both: bool) -> ConfigurationError:
+    """Why the key of a scope may not be used with a database."""
+    elsewhere = "set GROWTH_DATABASE_URL (embedded Postgres: GROWTH_STATE_DIR) to another place"
+    if holds_both:
+        return ConfigurationError(
+            "this database holds rows of both of Stripe's modes, from events that came before any "
+            "key was set: no key can be used with it",
+            remedy=f"{elsewhere}, set the key there before events arrive, and bring the history "
+            "with growth backfill",
+        )
+    other = Scope(scope.account_id, not scope.livemode).mode
+    return ConfigurationError(
+        f"this database holds {other}-mode rows of Stripe, and the key is a {scope.mode} "
+        "mode key: the two never go into one database",
+        remedy=f"use a {other} mode key, or {elsewhere}",
+    )
 
 
 def _load_payments(

@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from growth_pipeline.billing.inbox import (
-    Envelope,
     Handling,
     ReceivedEvent,
     decide,
     parse_envelope,
     received_event,
 )
-from growth_pipeline.billing.ledger import settled_at
-from growth_pipeline.billing.objects import BY_OBJECT
-from growth_pipeline.billing.store import Question
-from growth_pipeline.billing.tables import ObjectKey
-from growth_pipeline.core.errors import IncompleteError, UnknownValueError
+from growth_pipeline.core.errors import IncompleteError
 from growth_pipeline.stripe_api.time_windows import Window
-from growth_pipeline.stripe_api.versions import adapter_for
 
 if TYPE_CHECKING:
     from growth_pipeline.billing.store import BillingStore
@@ -109,15 +103,6 @@ def plan_sweep(state: SweepState, now: datetime) -> SweepPlan:
         resumes=resumed is not None,
         undelivered_first=resumed is None and now - start <= UNDELIVERED_FIRST,
     )
-
-
-def is_known_version(api_version: str) -> bool:
-    """Whether an adapter reads objects of this version."""
-    try:
-        adapter_for(api_version)
-    except UnknownValueError:
-        return False
-    return True
 
 
 def is_missed(event: ReceivedEvent, now: datetime) -> bool:
@@ -217,40 +202,22 @@ def _keep(
     Types that change nothing we keep are left out, as a webhook endpoint would leave them out.
     """
     account_id = reader.scope.account_id
-    events, questions = [], []
+    events = []
     for raw in page.raws:
         body = raw.encode()
         envelope = parse_envelope(body)
         handling = decide(envelope).handling
         if handling is Handling.IGNORE:
             continue
-        event = received_event(
-            envelope, body, account_id=account_id, received_at=now, source="sweep"
+        events.append(
+            received_event(envelope, body, account_id=account_id, received_at=now, source="sweep")
         )
-        events.append(event)
-        if handling is Handling.APPLY and not is_known_version(envelope.api_version or ""):
-            questions += _questions(event, envelope)
-    if questions:
-        with store.mirror_turn() as turn:
-            turn.queue_refetches(questions, now=now)
     new = store.insert_events(events) if events else set()
     fresh = [e for e in events if (e.account_id, e.livemode, e.event_id) in new]
     swept.count(len(page.objects), fresh, now)
     if not page.objects:
         return None
     return datetime.fromtimestamp(min(found["created"] for found in page.objects), UTC)
-
-
-def _questions(event: ReceivedEvent, envelope: Envelope) -> list[Question]:
-    """Ask about the object of an event that cannot be read.
-
-    A listed event is in the version of the account, whatever the endpoint is pinned to.
-    """
-    payload = envelope.payload or {}
-    if payload.get("object") not in BY_OBJECT:
-        return []
-    key = ObjectKey(event.account_id, event.livemode, payload["object"], payload["id"])
-    return [Question(key, "thin_event", settled_at(event.created_at))]
 
 
 def _whole(instant: datetime) -> datetime:

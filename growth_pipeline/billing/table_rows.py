@@ -22,6 +22,9 @@ from growth_pipeline.stripe_api.versions import adapter_for
 
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 
+# The one kind that says `date` where all others say `created`.
+_DATED: Final = "invoiceitem"
+
 Row = tuple[Any, ...]
 # Account, livemode, kind, id: an ObjectKey of `tables.py`.
 Key = tuple[str, bool, str, str]
@@ -43,6 +46,11 @@ def object_row(key: Key, state: State, now: datetime) -> Row:
     payload = kept_fields(resource, snapshot.payload)
     version = adapter_for(snapshot.api_version)
     read = typed_values if state.deleted_at is None else told_values
+    if snapshot.created_at is None and state.deleted_at is None and object_name != _DATED:
+        raise UnknownValueError(
+            f"{object_name} {object_id}: created is not a Unix time",
+            remedy="the API version may have moved the field: extend its adapter, then replay",
+        )
     return (
         account_id,
         livemode,

@@ -99,6 +99,7 @@ OUTAGE_WATCHES: Final = (
     _watch("customer", days=None),
     *WATCHES,
     _watch("credit_note", "issued", "void", days=90),
+    _watch("plan", statuses=(), days=None),
 )
 
 

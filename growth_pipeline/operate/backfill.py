@@ -6,26 +6,28 @@ What is covered and what changed is decided in `billing/backfill.py`; nothing is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from growth_pipeline.billing.backfill import (
     KnownSize,
+    Part,
     Plan,
     Span,
     check_history,
     choose_resources,
+    parts_of,
     plan_reading,
     resolve_span,
 )
-from growth_pipeline.billing.backfill_report import plan_lines
+from growth_pipeline.billing.backfill_report import plan_lines, requests_line
 from growth_pipeline.billing.extract import dataset_of
 from growth_pipeline.core.errors import ExitCode, GrowthError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
-from growth_pipeline.operate.home import migrate_home, open_home
+from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.lake import Lake, LakeUnreadableError
@@ -77,7 +79,10 @@ def backfill(wanted: Wanted, *, now: datetime, say: Say) -> Report:
             say(f"nothing is configured here: backfilling the running demo ({home.state_dir})")
         settings = load_settings()
         check_history(span, Month.parse(settings.history_start))
-        migrate_home(home)
+        if wanted.apply:
+            migrate_home(home)
+        else:
+            check_home(home)
         plan = _plan(home, settings, span, resources)
         for line in plan_lines(plan, span):
             say(line)
@@ -87,8 +92,8 @@ def backfill(wanted: Wanted, *, now: datetime, say: Say) -> Report:
         if not wanted.apply:
             _keep(launched.documents, launched.metadata[_ASSET]["artifacts"], settings)
     document = {**json.loads(launched.documents["json"]), "plan": plan.to_dict()}
-    page = str(launched.metadata[_ASSET]["report"])
-    return Report(page if wanted.apply else page + next_step(wanted), document)
+    page = str(launched.metadata[_ASSET]["report"]) + requests_line(plan, document["requests"])
+    return Report(page + next_step(wanted, is_empty=document["is_empty"]), document)
 
 
 def _launch(span: Span, resources: tuple[str, ...], *, dry_run: bool, say: Say) -> Any:
@@ -123,51 +128,50 @@ def _launch(span: Span, resources: tuple[str, ...], *, dry_run: bool, say: Say) 
 
 
 def _plan(home: Home, settings: Settings, span: Span, resources: tuple[str, ...]) -> Plan:
+    parts = parts_of(resources, settings.stripe.scopes, span.months())
     return plan_reading(
-        span.months(),
-        resources,
-        known_sizes(home, settings, span, resources),
+        parts,
+        known_sizes(home, settings, parts),
         requests_per_second=settings.stripe.account_requests_per_second,
         endpoint_requests_per_second=settings.stripe.endpoint_requests_per_second,
     )
 
 
-def known_sizes(
-    home: Home, settings: Settings, span: Span, resources: tuple[str, ...]
-) -> dict[tuple[str, str], KnownSize]:
-    """How large each list was when it was last read; else how much of it the mirror has.
-
-    Of the key's own account: connected accounts have limits of their own.
-    """
+def known_sizes(home: Home, settings: Settings, parts: Sequence[Part]) -> dict[Part, KnownSize]:
+    """How large each extract was when it was last made; else how much of it the mirror has."""
     from growth_pipeline.billing.backfill_store import BackfillStore
     from growth_pipeline.storage.postgres import Database
 
-    scope = Scope(settings.stripe.account_id, settings.stripe.livemode)
-    months = span.months()
     with Database(home.database_url, max_size=1, application_name="growth backfill") as database:
-        counted = BackfillStore(database).count_months(scope, months[0].start, months[-1].end)
-    sizes = {key: KnownSize(objects) for key, objects in counted.items()}
+        counted = BackfillStore(database).count_parts(parts)
+    sizes = {part: KnownSize(objects) for part, objects in counted.items()}
     lake = Lake(settings.resolved_lake_url)
-    for name in resources:
-        for partition, read in _read_sizes(lake, name):
-            if (partition["account"], partition["mode"]) == (scope.account_id, scope.mode):
-                sizes[name, partition.get("month", "")] = read
-    return sizes
+    for name in {part.resource for part in parts}:
+        sizes |= _read_sizes(lake, name)
+    return {part: sizes[part] for part in parts if part in sizes}
 
 
-def _read_sizes(lake: Lake, resource: str) -> list[tuple[Mapping[str, str], KnownSize]]:
-    """Sizes of the months of one list as extracted; none if a damaged file hides them.
+def _read_sizes(lake: Lake, resource: str) -> dict[Part, KnownSize]:
+    """Sizes of the extracts of one list, of any account; none if a damaged file hides them.
 
     The backfill replaces the file; an estimate is no reason to stop it.
     """
     try:
         manifests = lake.manifests(dataset_of(resource))
     except LakeUnreadableError:
-        return []
-    return [
-        (one.partition, KnownSize(one.row_count, one.certificate.get("request_count")))
+        return {}
+    return {
+        _part(resource, one.partition): KnownSize(
+            one.row_count, one.certificate.get("request_count")
+        )
         for one in manifests
-    ]
+    }
+
+
+def _part(resource: str, partition: Mapping[str, str]) -> Part:
+    month = partition.get("month")
+    scope = Scope(partition["account"], partition["mode"] == "live")
+    return Part(scope, resource, Month.parse(month) if month else None)
 
 
 def _keep(documents: Mapping[str, bytes], paths: Mapping[str, str], settings: Settings) -> None:
@@ -177,8 +181,10 @@ def _keep(documents: Mapping[str, bytes], paths: Mapping[str, str], settings: Se
         lake.put_artifact(path, documents[kind])
 
 
-def next_step(wanted: Wanted) -> str:
-    """The line that tells how to do what a dry run showed."""
+def next_step(wanted: Wanted, *, is_empty: bool) -> str:
+    """The line that tells how to do what a dry run showed; nothing if there is nothing to do."""
+    if wanted.apply or is_empty:
+        return ""
     words = ["growth backfill", f"--since {wanted.since}"]
     words += [f"--until {wanted.until}"] if wanted.until else []
     if wanted.objects:

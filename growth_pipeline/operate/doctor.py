@@ -23,6 +23,7 @@ import yaml
 
 from growth_pipeline.billing.inbox import APPLIED_TYPES
 from growth_pipeline.billing.objects import KINDS, Listing
+from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.sweep import LostSpan
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError
@@ -41,7 +42,8 @@ from growth_pipeline.operate.store import (
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.migrations import head, pending
 from growth_pipeline.storage.postgres import Database
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.access import StripeAccess, access_of
+from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline.stripe_api.errors import StripePermissionError
 from growth_pipeline.stripe_api.versions import family_of
 
@@ -169,6 +171,7 @@ def _schema(home: Home, settings: Settings) -> Iterator[Check]:
     yield from _guarded("stripe mode", lambda: _stripe_mode(home, settings))
     if settings.stripe.api_key is not None and not home.is_demo:
         yield from _guarded("sweep", lambda: _sweep(home, settings))
+    yield from _guarded("inbox", lambda: _inbox(home))
     bare = tables_without_row_security(home.database_url)
     if bare:
         sentence = f"row security is off on {', '.join(bare)}"
@@ -179,14 +182,26 @@ def _schema(home: Home, settings: Settings) -> Iterator[Check]:
 
 
 def _stripe_mode(home: Home, settings: Settings) -> Iterator[Check]:
-    """Whether live rows and test rows are kept apart; the first key used here decides for ever."""
-    bind_stripe_mode(home.database_url, settings)
+    """Whether live rows and test rows are kept apart. Only looks: a command that writes decides."""
+    bind_stripe_mode(home.database_url, settings, dry_run=True)
     if settings.stripe.api_key is None:
         sentence = "no key tells whether this is live or test mode: events of both are applied"
         yield Check("stripe mode", "warn", sentence, "set GROWTH_STRIPE__API_KEY")
         return
     mode = "live" if settings.stripe.livemode else "test"
-    yield Check("stripe mode", "ok", f"holds rows of {mode} mode only")
+    yield Check("stripe mode", "ok", f"takes the key's mode: {mode}")
+
+
+def _inbox(home: Home) -> Iterator[Check]:
+    """Whether every received event could be applied."""
+    with Database(home.database_url, application_name="growth doctor") as database:
+        counts = BillingStore(database).inbox_counts()
+    aside = counts.get("quarantined", 0)
+    if aside:
+        sentence = f"{aside} of {sum(counts.values())} events are set aside, each with its reason"
+        yield Check("inbox", "warn", sentence, "growth webhooks list")
+    else:
+        yield Check("inbox", "ok", f"{sum(counts.values())} events, none set aside")
 
 
 def _sweep(home: Home, settings: Settings) -> Iterator[Check]:
@@ -203,7 +218,7 @@ def judge_sweep(
     finished_at: datetime | None, outages: Sequence[LostSpan], now: datetime, *, minutes: int
 ) -> Check:
     """Whether what webhooks miss is brought by the sweep; `minutes` between two, 0 for none."""
-    daemon = "`growth serve` runs the daemon that asks for it; sweep_job in Dagster runs it at once"
+    daemon = "`growth serve --all` asks for it; sweep_job in Dagster runs it at once"
     if outages:
         sentence = f"events since {outages[0].start:%Y-%m-%d %H:%M} are lost and not made up for"
         return Check("sweep", "fail", sentence, daemon, ExitCode.FAILED)
@@ -266,23 +281,12 @@ def _connected(access: StripeAccess) -> Iterator[Check]:
 
 def stripe_access(settings: Settings) -> StripeAccess:
     """How Stripe is reached, from the settings. Raises: ConfigurationError without a key."""
-    stripe = settings.stripe
-    if stripe.api_key is None:
+    if settings.stripe.api_key is None:
         raise ConfigurationError(
             "GROWTH_STRIPE__API_KEY is empty",
             remedy="set it to a restricted Stripe key with read rights, or try `growth demo`",
         )
-    return StripeAccess(
-        api_key=stripe.api_key.get_secret_value(),
-        api_base=stripe.api_base,
-        api_version=stripe.api_version,
-        account_id=stripe.account_id,
-        livemode=stripe.livemode,
-        requests_per_second=stripe.account_requests_per_second,
-        endpoint_requests_per_second=stripe.endpoint_requests_per_second,
-        timeout_seconds=stripe.timeout_seconds,
-        retry_seconds=stripe.retry_seconds,
-    )
+    return access_of(settings.stripe, settings.state_dir)
 
 
 def _clock(settings: Settings) -> Iterator[Check]:

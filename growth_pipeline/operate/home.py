@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import IO
 
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.operate.store import claim_mode, ensure_database
+from growth_pipeline.operate.store import Mode, check_mode, claim_mode, ensure_database
 from growth_pipeline.settings import Settings, environment, load_settings
 from growth_pipeline.storage.embedded import EmbeddedServer, start_embedded
 from growth_pipeline.storage.migrations import migrate, pending
@@ -99,19 +99,30 @@ def migrate_home(home: Home, *, explicitly: bool = False) -> list[str]:
     """
     waiting = pending(home.database_url)
     if waiting and home.server is None and not explicitly:
-        raise ConfigurationError(
-            f"the database lacks {len(waiting)} migration(s), the first is {waiting[0]}",
-            remedy="growth migrate",
-        )
+        raise _is_behind(waiting)
     applied = migrate(home.database_url) if waiting else []
-    claim_mode(home.database_url, "demo" if home.is_demo else "real")
+    claim_mode(home.database_url, _mode_of(home))
     bind_stripe_mode(home.database_url, load_settings())
     return applied
 
 
-def bind_stripe_mode(url: str, settings: Settings) -> None:
+def check_home(home: Home) -> None:
+    """See that the home's database is up to date and may be used as configured; writes nothing.
+
+    For dry runs: what a database is for, whoever really writes there says.
+    Raises: ConfigurationError when it is behind, or holds the other kind of data or Stripe mode.
+    """
+    waiting = pending(home.database_url)
+    if waiting:
+        raise _is_behind(waiting)
+    check_mode(home.database_url, _mode_of(home))
+    bind_stripe_mode(home.database_url, load_settings(), dry_run=True)
+
+
+def bind_stripe_mode(url: str, settings: Settings, *, dry_run: bool = False) -> None:
     """See that a migrated database is for the mode of the settings' Stripe key, if there is one.
 
+    The first key that is used says it, for ever; not so in a dry run.
     Raises: ConfigurationError when it holds rows of the other mode.
     """
     from growth_pipeline.billing.store import BillingStore
@@ -120,6 +131,7 @@ def bind_stripe_mode(url: str, settings: Settings) -> None:
     if stripe.api_key is None:
         return
     with Database(url, application_name="growth") as database:
+        database.dry_run = dry_run
         scope = Scope(stripe.account_id, stripe.livemode)
         BillingStore(database).bind_mode(scope, now=datetime.now(UTC))
 
@@ -181,6 +193,17 @@ def inherited() -> dict[str, str]:
 
 
 # --- parts ---------------------------------------------------------------------------------------
+
+
+def _mode_of(home: Home) -> Mode:
+    return "demo" if home.is_demo else "real"
+
+
+def _is_behind(waiting: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database lacks {len(waiting)} migration(s), the first is {waiting[0]}",
+        remedy="growth migrate",
+    )
 
 
 def _configured(settings: Settings, stack: ExitStack) -> Home:

@@ -35,7 +35,8 @@ def document_of(rebuilt: Rebuilt, *, check_only: bool) -> dict[str, Any]:
         "objects_different": rebuilt.different,
         "payments": rebuilt.payments,
         "payments_different": rebuilt.payments_different,
-        "sample": [key._asdict() for key in (*rebuilt.sample, *rebuilt.charges)],
+        "sample": [key._asdict() for key in rebuilt.sample],
+        "payments_sample": [key._asdict() for key in rebuilt.charges],
     }
 
 
@@ -46,7 +47,9 @@ def lines_of(rebuilt: Rebuilt, *, check_only: bool) -> list[str]:
         return [f"{counted} are what the ledger says"]
     verb = "differ from the ledger" if check_only else "differed from the ledger, now they do not"
     return [
-        f"of {counted}, {rebuilt.different} and {rebuilt.payments_different} {verb}",
+        f"of {rebuilt.objects} objects {rebuilt.different}, of {rebuilt.payments} payments "
+        f"{rebuilt.payments_different} {verb}",
         *(f"  {key.object} {key.id}" for key in rebuilt.sample),
         *(f"  payment of {key.id}" for key in rebuilt.charges),
+        *(["  next: growth mirror rebuild"] if check_only else []),
     ]

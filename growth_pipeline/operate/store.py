@@ -29,13 +29,24 @@ def claim_mode(url: str, mode: Mode) -> None:
             connection.execute(
                 load_sql("operate/claim_mode"), {"mode": mode, "now": datetime.now(UTC)}
             )
+        except errors.InsufficientPrivilege as error:
+            raise rights_error(error) from error
+    check_mode(url, mode)
+
+
+def check_mode(url: str, mode: Mode) -> None:
+    """See that a migrated database is not for the other of demo and real data; writes nothing.
+
+    Raises: ConfigurationError when it is.
+    """
+    with connect(url) as connection:
+        try:
             row = connection.execute(load_sql("operate/read_mode")).fetchone()
         except errors.InsufficientPrivilege as error:
             raise rights_error(error) from error
-    found = row[0] if row else None
-    if found != mode:
+    if row is not None and row[0] != mode:
         raise ConfigurationError(
-            f"this database holds {'a demo' if found == 'demo' else 'real data'}, "
+            f"this database holds {'a demo' if row[0] == 'demo' else 'real data'}, "
             f"and {'a demo' if mode == 'demo' else 'real data'} never goes into the same one",
             remedy="set GROWTH_DATABASE_URL to another database",
         )

@@ -6,10 +6,14 @@ import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 _ACCOUNT = re.compile(r"acct_\w+", re.ASCII)
 _KEY = re.compile(r"(?P<kind>sk|rk)_(?P<mode>live|test)_\w+", re.ASCII)
@@ -83,6 +87,81 @@ class StripeAccess:
     def is_local(self) -> bool:
         """Whether Stripe is played by a server on this machine."""
         return _is_loopback(self.host)
+
+
+class AccessSettings(Protocol):
+    """What the settings say about reaching Stripe. Units: requests a second, seconds."""
+
+    @property
+    def api_key(self) -> SecretStr | None:
+        """Key that Stripe is asked with; None for none."""
+        ...
+
+    @property
+    def api_base(self) -> str:
+        """Address of Stripe's API."""
+        ...
+
+    @property
+    def api_version(self) -> str:
+        """Version that objects are rendered in."""
+        ...
+
+    @property
+    def account_id(self) -> str:
+        """Account of the key."""
+        ...
+
+    @property
+    def livemode(self) -> bool:
+        """Mode of the key."""
+        ...
+
+    @property
+    def account_requests_per_second(self) -> float:
+        """Bound for the whole account."""
+        ...
+
+    @property
+    def endpoint_requests_per_second(self) -> float:
+        """Bound for one endpoint."""
+        ...
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Time-out of one request."""
+        ...
+
+    @property
+    def retry_seconds(self) -> float:
+        """How long one request is tried again."""
+        ...
+
+    @property
+    def concurrent_requests(self) -> int:
+        """How many are on their way at once."""
+        ...
+
+
+def access_of(stripe: AccessSettings, state_dir: Path) -> StripeAccess:
+    """The access that the settings name, to the key's own account.
+
+    Everything that asks Stripe gets it here, so that all processes of one state folder spend from
+    one budget. Raises: ConfigurationError as `StripeAccess`, also without a key.
+    """
+    return StripeAccess(
+        api_key=stripe.api_key.get_secret_value() if stripe.api_key else "",
+        api_base=stripe.api_base,
+        api_version=stripe.api_version,
+        account_id=stripe.account_id,
+        livemode=stripe.livemode,
+        requests_per_second=stripe.account_requests_per_second,
+        endpoint_requests_per_second=stripe.endpoint_requests_per_second,
+        timeout_seconds=stripe.timeout_seconds,
+        retry_seconds=stripe.retry_seconds,
+        concurrent_requests=stripe.concurrent_requests,
+        budget_folder=state_dir.resolve() / "limits",
+    )
 
 
 def _check_key(api_key: str, configured: str) -> None:

@@ -116,14 +116,21 @@ def raw_text(value: Any) -> str:
         return json.dumps(value, separators=(",", ":"))
 
 
+def read_json(text: bytes | str) -> Any:
+    """The value of JSON as Stripe wrote it, or as `raw_text` kept it; with lone surrogates too.
+
+    Raises: ValueError or RecursionError for text that is no JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # The standard library also takes lone surrogates, which a customer's name may hold.
+        return json.loads(text, parse_constant=_refuse_constant)
+
+
 def _parse(answer: Answer) -> Any:
     try:
-        return orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        # The standard library also takes lone surrogates, which a customer's name may hold.
-        return json.loads(answer.body, parse_constant=_refuse_constant)
+        return read_json(answer.body)
     except (ValueError, RecursionError):
         raise TryAgain(
             f"answered 200 with {len(answer.body)} bytes that are not whole JSON"

@@ -216,6 +216,8 @@ class ListEngine:
             await self._stop()
 
     async def _stop(self) -> None:
+        for lanes in self._lanes.values():
+            lanes.failed = True  # a window that ends now starts no other
         tasks = [task for lanes in self._lanes.values() for task in lanes.running]
         for task in [*tasks, *self._finishing]:
             task.cancel()

@@ -27,7 +27,7 @@ from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.embedded import running_embedded
 from growth_pipeline.storage.migrations import pending
 from growth_pipeline.storage.postgres import AsyncDatabase, Database, connect
-from growth_pipeline.stripe_api.access import StripeAccess
+from growth_pipeline.stripe_api.access import access_of
 from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline.stripe_api.signatures import warm_up
 from growth_pipeline.web.apply_worker import ApplyWorker
@@ -138,25 +138,13 @@ def _refetch_worker(
     """Asks Stripe with the settings' key, of its own account and each connected one; or nobody."""
     stripe = settings.stripe
     accounts = dict.fromkeys([stripe.account_id, *stripe.connected_accounts])
-    readers = [partial(_open_reader, settings, account) for account in accounts]
+    readers = [partial(open_reader, settings, account) for account in accounts]
     return RefetchWorker(store, readers if stripe.api_key else [], clock=clock)
 
 
-def _open_reader(settings: Settings, account_id: str) -> StripeReader:
+def open_reader(settings: Settings, account_id: str) -> StripeReader:
     """A reader of one account. Raises: ConfigurationError when the key is wrong in shape."""
-    stripe = settings.stripe
-    own = StripeAccess(
-        api_key=stripe.api_key.get_secret_value() if stripe.api_key else "",
-        api_base=stripe.api_base,
-        api_version=stripe.api_version,
-        account_id=stripe.account_id,
-        livemode=stripe.livemode,
-        requests_per_second=stripe.account_requests_per_second,
-        endpoint_requests_per_second=stripe.endpoint_requests_per_second,
-        timeout_seconds=stripe.timeout_seconds,
-        retry_seconds=stripe.retry_seconds,
-        budget_folder=settings.state_dir.resolve() / "limits",
-    )
+    own = access_of(settings.stripe, settings.state_dir)
     return StripeReader(own.of_account(account_id))
 
 

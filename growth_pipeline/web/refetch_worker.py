@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from growth_pipeline.billing.refetch import LookUp, Refetched, refetch_waiting
+from growth_pipeline.billing.refetch import SILENCE, LookUp, Refetched, refetch_waiting
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.core.errors import GrowthError
 
@@ -60,28 +60,28 @@ class RefetchWorker:
             self._stopping.wait(self._poll_seconds if self._ask() else self._pause_seconds)
 
     def _ask(self) -> bool:
+        """Ask about every account; whether none was in trouble, which holds up no other."""
         done = Refetched()
-        try:
-            for open_reader in self._readers:
-                with open_reader() as reader:
-                    done = done.plus(
-                        refetch_waiting(
-                            self._store,
-                            reader,
-                            now=self._clock(),
-                            is_stopping=self._stopping.is_set,
-                        )
-                    )
-        except GrowthError as error:
-            self._report(error.message)
-            return False
-        except Exception as error:  # noqa: BLE001 - a dead worker would leave doubts for ever
-            self._report(type(error).__name__)  # its text may quote a customer's row
-            return False
-        self._report(None)
+        trouble: str | None = None
+        for open_reader in self._readers:
+            try:
+                done = done.plus(self._ask_account(open_reader))
+            except GrowthError as error:
+                trouble = trouble or error.message
+                if isinstance(error, SILENCE):
+                    break
+            except Exception as error:  # noqa: BLE001 - a dead worker would leave doubts for ever
+                trouble = trouble or type(error).__name__  # its text may quote a customer's row
+        self._report(trouble)
         if any(done):
             _log.info("objects_refetched", **done._asdict())
-        return True
+        return trouble is None
+
+    def _ask_account(self, open_reader: OpenReader) -> Refetched:
+        with open_reader() as reader:
+            return refetch_waiting(
+                self._store, reader, now=self._clock(), is_stopping=self._stopping.is_set
+            )
 
     def _report(self, trouble: str | None) -> None:
         """Log a trouble once, not every minute, and its end."""

@@ -1,4 +1,8 @@
-"""R01: kills, restarts of Postgres, cut connections, repeats, any order: mirror and books are true."""
+"""R01: kills, restarts of Postgres, cut connections, repeats, any order: mirror and books are true.
+
+Before Stripe is asked a row may differ from the truth only if it is marked as undecided; after,
+none may, and the ledger alone gives the same mirror, nested lists included.
+"""
 
 import asyncio
 import os
@@ -8,17 +12,25 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from growth_pipeline.billing.rebuild import rebuild_mirror
+from growth_pipeline.billing.refetch import refetch_waiting
+from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.storage.embedded import start_embedded
 from growth_pipeline.storage.migrations import migrate
+from growth_pipeline.storage.postgres import Database
+from growth_pipeline.stripe_api.client import LookedUp
 from growth_pipeline_tests.fakes.company_story import Booked, deliveries, tell_story
 from growth_pipeline_tests.fakes.fault_proxy import Cut, FaultProxy
 from growth_pipeline_tests.fakes.killed_postgres import stop_immediately
 from growth_pipeline_tests.fakes.receiver_process import HOST, ApplierProcess, ReceiverProcess
+from growth_pipeline_tests.fakes.stripe_events import NEW
+from growth_pipeline_tests.fakes.watched_objects import SCOPE
 from growth_pipeline_tests.fakes.webhook_sender import OK, Connection, CutError
 
 SENDERS = 16
@@ -174,24 +186,90 @@ def inbox_problems(connection, story, delivery):
     return {name: count for name, count in counted.items() if count}
 
 
+class StoryTeller:
+    """Answers with what an object is at the end of the story; knows none of those that are gone."""
+
+    scope = SCOPE
+    api_version = NEW
+
+    def __init__(self, story):
+        self._truths = {id_: truth for (_, id_), truth in story.objects.items()}
+        self.at = datetime.fromtimestamp(max(told.created for told in story.events) + 60, UTC)
+
+    def look_up(self, resource, id, params=None):
+        del resource, params
+        truth = self._truths[id]
+        return LookedUp(None if truth.is_gone else truth.payload, self.at, self.at)
+
+    def complete_nested(self, owner, name):
+        del name
+        return owner
+
+
 def mirror_problems(connection, story):
-    """Each object in its last state; how many are marked as undecided."""
+    """Each object in its last state, or marked as undecided; how many are."""
     rows = read_mirror(connection)
-    missing = set(story.objects) - set(rows)
-    stale, undecided = [], 0
-    for key, (payload, is_gone, is_undecided) in rows.items():
-        truth = story.objects.get(key)
-        undecided += is_undecided
-        if (
-            truth is None
-            or is_gone != truth.is_gone
-            or (payload != truth.payload and not is_undecided)
-        ):
-            stale.append(key)
-    problems = {"missing": sorted(missing)[:5], "stale": sorted(stale)[:5]}
-    if undecided > UNDECIDED_SHARE * len(story.objects) + 1:
-        problems["undecided"] = undecided
-    return {name: value for name, value in problems.items() if value}, undecided
+    undecided = {key for key, (*_, is_undecided) in rows.items() if is_undecided}
+    problems = {
+        "missing": sorted(set(story.objects) - set(rows))[:5],
+        "stale": sorted(untrue(rows, story) - undecided)[:5],
+    }
+    if len(undecided - story.rings) > UNDECIDED_SHARE * len(story.objects) + 1:
+        problems["undecided"] = len(undecided)
+    if story.rings - undecided:
+        problems["not marked"] = sorted(story.rings - undecided)[:5]
+    return {name: value for name, value in problems.items() if value}, len(undecided)
+
+
+def untrue(rows, story):
+    """Keys of rows that are not what the story says."""
+    return {
+        key
+        for key, (payload, is_gone, _) in rows.items()
+        if (truth := story.objects.get(key)) is None
+        or is_gone != truth.is_gone
+        or payload != truth.payload
+    }
+
+
+def ask_and_rebuild(url, story):
+    """What is still untrue or in doubt once Stripe was asked, or is another when built again."""
+    teller = StoryTeller(story)
+    with Database(url) as database:
+        store = BillingStore(database)
+        refetch_waiting(store, teller, now=teller.at, limit=10**6)
+        with database.connection() as connection:
+            rows = read_mirror(connection)
+            items = read_items(connection)
+        rebuilt = rebuild_mirror(store, now=teller.at, check_only=True)
+    problems = {
+        "untrue after asking": sorted(untrue(rows, story))[:5],
+        "undecided after asking": sorted(key for key, (*_, doubt) in rows.items() if doubt)[:5],
+        "untrue items": sorted(items ^ items_of(story))[:5],
+        "rebuilt": [] if rebuilt.is_equal else rebuilt,
+        "not rebuilt": len(story.objects) - rebuilt.objects,
+    }
+    return {name: value for name, value in problems.items() if value}
+
+
+def read_items(connection):
+    """Subscription, item, price and quantity of all items of subscriptions."""
+    return set(
+        connection.execute(
+            "select subscription, id, price, quantity from stripe.subscription_items"
+            " where deleted_at is null"
+        )
+    )
+
+
+def items_of(story):
+    """The same by the story; an item of a cancelled subscription stays, as Stripe shows it."""
+    return {
+        (truth.payload["id"], item["id"], item["price"]["id"], item["quantity"])
+        for truth in story.objects.values()
+        if truth.payload["object"] == "subscription"
+        for item in truth.payload["items"]["data"]
+    }
 
 
 def read_mirror(connection):
@@ -250,6 +328,10 @@ def run(stage, seed, *, events, kills, restarts):
         problems = inbox_problems(connection, story, delivery)
         mirror, undecided = mirror_problems(connection, story)
         problems |= mirror | book_problems(connection, story)
+    problems |= ask_and_rebuild(stage.url, story)
+    wanted = {"receiver": kills, "postgres": restarts}
+    if {name: chaos.killed[name] for name in wanted} != wanted or not proxy.cuts:
+        problems["faults that did not happen"] = [chaos.killed, proxy.cuts]
     if chaos.error is not None:
         problems["chaos"] = repr(chaos.error)
     return problems, {
@@ -266,6 +348,7 @@ def run(stage, seed, *, events, kills, restarts):
             "deliveries that failed": delivery.failed,
         },
         "undecided": undecided,
+        "rings": len(story.rings),
         "back_seconds": {
             "kill p50": percentile(chaos.back["kill"], 0.5),
             "kill p95": percentile(chaos.back["kill"], 0.95),

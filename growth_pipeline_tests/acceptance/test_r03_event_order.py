@@ -72,9 +72,10 @@ def run(seed, histories, orders):
 
 def check(acceptance_line, figures):
     wrong = figures["mismatches"] + figures["revived"]
-    share = figures["undecided"] / figures["histories"]
+    # At most 0.1 %; among few histories a single one is no sign of more.
+    too_many = figures["undecided"] > max(1, figures["histories"] // 1000)
     violations = ([f"{wrong} wrong states"] if wrong else []) + (
-        [f"undecided {share}"] if share > 0.001 else []
+        [f"{figures['undecided']} undecided"] if too_many else []
     )
     acceptance_line("R03", violations=violations, load=figures)
 

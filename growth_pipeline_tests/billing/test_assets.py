@@ -18,6 +18,7 @@ from growth_pipeline.billing.assets import (
     stripe_whole_lists,
 )
 from growth_pipeline.billing.checks import (
+    check_answers,
     check_doubts,
     check_extracts,
     check_quarantine,
@@ -365,6 +366,7 @@ def test_the_mirror_applies_what_waits_and_says_how_much(store):
     assert {check.check_name: check.passed for check in checks} == {
         "no_events_wait": True,
         "doubts_are_settled": True,
+        "answers_are_usable": True,
     }
 
 
@@ -379,6 +381,12 @@ def test_a_doubt_that_nobody_may_ask_about_stays_and_the_mirror_is_made_all_the_
     check = check_doubts({"undecided": 2, "thin_event": 1})
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.description == "3 objects waiting to be asked about"
+
+
+def test_an_answer_that_the_mirror_cannot_use_is_a_warning_that_counts_the_objects():
+    check = check_answers({"charge": 2, "invoice": 1})
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == "3 objects that the mirror cannot use"
 
 
 def test_a_quarantined_event_is_a_warning_and_not_a_failed_run(store):

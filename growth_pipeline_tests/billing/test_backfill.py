@@ -12,6 +12,7 @@ from growth_pipeline.billing.backfill import (
     Books,
     ChangedRow,
     KnownSize,
+    Part,
     RowChange,
     Span,
     check_history,
@@ -19,12 +20,14 @@ from growth_pipeline.billing.backfill import (
     compare_with_dry_run,
     differing_fields,
     one_row_each,
+    parts_of,
     plan_reading,
     resolve_span,
     row_frame,
 )
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.errors import UsageError
+from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 
 NOW = datetime(2025, 11, 15, 9, 30, tzinfo=UTC)
@@ -128,23 +131,61 @@ def test_a_kind_that_is_not_backfilled_is_refused_with_the_list_of_all(text):
 OCTOBER, NOVEMBER = Month(2025, 10), Month(2025, 11)
 
 
+OWN, CONNECTED = Scope("acct_1", True), Scope("acct_2", True)
+
+
+def test_the_extracts_of_a_span_are_months_of_each_account_and_whole_lists_once():
+    parts = parts_of(["charges", "payment_methods"], [OWN, CONNECTED], [OCTOBER, NOVEMBER])
+    assert parts == [
+        *((OWN, "charges", OCTOBER), (OWN, "charges", NOVEMBER)),
+        *((CONNECTED, "charges", OCTOBER), (CONNECTED, "charges", NOVEMBER)),
+        *((OWN, "payment_methods", None), (CONNECTED, "payment_methods", None)),
+    ]
+
+
 def test_requests_are_pages_or_what_was_counted_and_an_unknown_month_is_one():
     plan = plan_reading(
-        [OCTOBER, NOVEMBER],
-        ["charges", "refunds"],
+        parts_of(["charges", "refunds"], [OWN], [OCTOBER, NOVEMBER]),
         {
-            ("charges", "2025-10"): KnownSize(201),  # 3 pages
-            ("charges", "2025-11"): KnownSize(100, 7),  # counted when it was read
-            ("refunds", "2025-10"): KnownSize(0),  # an empty list is a request too
+            Part(OWN, "charges", OCTOBER): KnownSize(201),  # 3 pages
+            Part(OWN, "charges", NOVEMBER): KnownSize(100, 7),  # counted when it was read
+            Part(OWN, "refunds", OCTOBER): KnownSize(0),  # an empty list is a request too
         },
         requests_per_second=20,
         endpoint_requests_per_second=20,
     )
     assert [tuple(reading) for reading in plan.readings] == [
-        ("charges", 301, 10, 0),
-        ("refunds", 0, 2, 1),
+        ("charges", 301, 10, 2, 0),
+        ("refunds", 0, 2, 2, 1),
     ]
-    assert (plan.requests, plan.unknown_months) == (12, 1)
+    assert (plan.requests, plan.extracts, plan.unknown_extracts) == (12, 4, 1)
+
+
+def test_a_list_without_months_is_read_once_whatever_the_span():
+    plan = plan_reading(
+        parts_of(["payment_methods"], [OWN], [OCTOBER, NOVEMBER]),
+        {Part(OWN, "payment_methods", None): KnownSize(200_000)},
+        requests_per_second=20,
+        endpoint_requests_per_second=20,
+    )
+    assert [tuple(reading) for reading in plan.readings] == [
+        ("payment_methods", 200_000, 2_000, 1, 0)
+    ]
+
+
+def test_accounts_read_with_one_key_spend_from_one_budget():
+    """600 requests for the key's own charges and 1,800 for the connected account's."""
+    plan = plan_reading(
+        parts_of(["charges"], [OWN, CONNECTED], [OCTOBER]),
+        {
+            Part(OWN, "charges", OCTOBER): KnownSize(60_000),
+            Part(CONNECTED, "charges", OCTOBER): KnownSize(180_000),
+        },
+        requests_per_second=80,
+        endpoint_requests_per_second=20,
+    )
+    assert [tuple(reading) for reading in plan.readings] == [("charges", 240_000, 2_400, 2, 0)]
+    assert (plan.accounts, plan.minutes) == (2, pytest.approx(2.0))
 
 
 @pytest.mark.parametrize(
@@ -154,12 +195,11 @@ def test_requests_are_pages_or_what_was_counted_and_an_unknown_month_is_one():
 def test_minutes_are_those_of_the_slower_limit(account, endpoint, minutes):
     """1,200 requests of one list and 600 of another."""
     known = {
-        ("charges", "2025-10"): KnownSize(120_000),
-        ("refunds", "2025-10"): KnownSize(60_000),
+        Part(OWN, "charges", OCTOBER): KnownSize(120_000),
+        Part(OWN, "refunds", OCTOBER): KnownSize(60_000),
     }
     plan = plan_reading(
-        [OCTOBER],
-        ["charges", "refunds"],
+        list(known),
         known,
         requests_per_second=account,
         endpoint_requests_per_second=endpoint,
@@ -361,7 +401,7 @@ def test_what_differs_from_the_dry_run_is_counted_and_named():
 
 def test_of_a_row_written_twice_the_last_writing_counts():
     twice = rows(("ch_1", RowChange.INSERT, "aa"), ("ch_1", RowChange.INSERT, "bb"))
-    assert one_row_each(twice).rows() == [("acct_1", "charge", "ch_1", "insert", "bb")]
+    assert one_row_each(twice).rows() == [("acct_1", "charge", "ch_1", "insert", "bb", "", "")]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,21 @@ from growth_pipeline.billing.backfill import (
     KnownSize,
     Money,
     MoneyChange,
+    Part,
+    Plan,
     RowChange,
     Sample,
     SinceDryRun,
     Span,
+    parts_of,
     plan_reading,
 )
-from growth_pipeline.billing.backfill_report import plan_lines, to_dict, to_markdown
+from growth_pipeline.billing.backfill_report import (
+    plan_lines,
+    requests_line,
+    to_dict,
+    to_markdown,
+)
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 
@@ -53,6 +61,7 @@ def a_backfill(**changed) -> Backfill:
         row_count=7,
         refused=(),
         confirmed=1,
+        requests=None,
         run_id="run",
     )
     return replace(base, **changed)
@@ -78,7 +87,7 @@ def test_a_second_run_says_that_there_is_nothing_to_change():
         counts={"charge": Counts(skip=9)}, payments=Counts(), money={}, samples=(), row_count=0
     )
     page = to_markdown(empty)
-    assert "Nothing to change: the mirror already holds what Stripe says." in page
+    assert "Nothing to change: mirror and books already hold what Stripe says." in page
     assert to_dict(empty)["is_empty"] is True
     assert "## Money" not in page
 
@@ -87,6 +96,19 @@ def test_one_changed_object_is_enough_not_to_be_empty():
     changed = a_backfill(counts={"coupon": Counts(update=1)}, payments=Counts())
     assert not changed.is_empty
     assert "0 objects would be inserted, 1 updated" in to_markdown(changed)
+
+
+def test_one_object_one_payment_and_one_row_are_said_in_the_singular():
+    one = {"counts": {"charge": Counts(insert=1)}, "payments": Counts(insert=1)}
+    assert "**1 object would be inserted, 0 updated, 0 marked as deleted, 0 skipped; " in (
+        to_markdown(a_backfill(**one))
+    )
+    since = SinceDryRun(DRY_RUN_AT, same=1, undone=0, more=0, other=0)
+    page = to_markdown(a_backfill(**one, dry_run=False, since_dry_run=since))
+    assert "**1 object was inserted, " in page
+    assert "; 1 payment was booked, 0 changed.**" in page
+    assert "said: 1 row." in page
+    assert "- 1 object that their list no longer has was asked for by id." in page
 
 
 def test_every_kind_has_its_row_and_all_of_them_a_sum():
@@ -109,6 +131,13 @@ def test_rows_show_values_where_they_are_nobodys_data():
     page = to_markdown(a_backfill())
     assert "## Rows (2 of 7)" in page
     assert "| update | `refund` `re_1` | amount `100` to `150`; metadata |" in page
+
+
+def test_the_file_with_all_rows_is_named_on_the_page_and_in_json():
+    report = a_backfill(rows_kept_in="reports/backfill/x/dry-run.parquet")
+    page = to_markdown(report)
+    assert "All rows, before and after, in the lake: `reports/backfill/x/dry-run.parquet`" in page
+    assert to_dict(report)["rows_kept_in"] == "reports/backfill/x/dry-run.parquet"
 
 
 def test_long_changes_are_cut_and_say_so():
@@ -154,7 +183,7 @@ def test_what_the_mirror_cannot_use_is_named_with_the_reason():
         counts={"charge": Counts(skip=3, refused=1)},
         payments=Counts(),
     )
-    assert "**1 objects cannot be used. 0 objects would be inserted" in to_markdown(report)
+    assert "**1 object cannot be used. 0 objects would be inserted" in to_markdown(report)
     assert not report.is_empty
     assert "- **Refused**: `charge` `ch_odd`: `unknown_value: no amount`" in to_markdown(report)
     assert to_dict(report)["refused_sample"] == [
@@ -212,18 +241,37 @@ def test_text_from_stripe_is_never_markup():
     assert html.count("<table>") == 3
 
 
-def test_the_plan_is_said_as_an_estimate_and_what_is_unknown_is_said_too():
-    plan = plan_reading(
-        [Month(2025, 10)],
-        ["charges", "refunds"],
-        {("charges", "2025-10"): KnownSize(240_000)},
+def a_plan(*scopes: Scope) -> Plan:
+    """October of two lists; only the first account's 240,000 charges are known."""
+    return plan_reading(
+        parts_of(["charges", "refunds"], scopes, [Month(2025, 10)]),
+        {Part(scopes[0], "charges", Month(2025, 10)): KnownSize(240_000)},
         requests_per_second=20,
         endpoint_requests_per_second=20,
     )
+
+
+def test_the_plan_is_said_as_an_estimate_and_what_is_unknown_is_said_too():
+    plan = a_plan(Scope("acct_1", False))
     assert plan_lines(plan, OCTOBER) == [
         "plan: objects created 2025-10-01 to 2025-11-01 (exclusive), UTC: 1 month of 2 lists",
         "plan: about 2,401 requests, about 2 min at 20 requests a second (20 for one list); "
         "an estimate",
-        "plan: nothing is known yet of 1 of 2 months of lists; each counts as one request, it may "
-        "be more",
+        "plan: nothing is known yet of 1 of 2 extracts; each counts as one request, it may be more",
     ]
+
+
+def test_the_plan_of_several_accounts_says_how_many():
+    first, *_, last = plan_lines(a_plan(Scope("acct_1", False), Scope("acct_2", False)), OCTOBER)
+    assert first.endswith("1 month of 2 lists of 2 accounts")
+    assert "3 of 4 extracts" in last
+
+
+def test_the_requests_that_were_made_stand_beside_the_planned_ones():
+    plan = a_plan(Scope("acct_1", False))
+    assert requests_line(plan, 2412) == (
+        "\nReading the lists took 2,412 requests; the plan said about 2,401.\n"
+    )
+    assert "took 1 request;" in requests_line(plan, 1)
+    assert requests_line(plan, None) == ""
+    assert to_dict(a_backfill(requests=2412))["requests"] == 2412

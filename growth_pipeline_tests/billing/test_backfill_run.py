@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from itertools import count
 
 import orjson
@@ -25,7 +27,7 @@ from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.ledger import Fetched
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.store import BillingStore
-from growth_pipeline.core.errors import GrowthError, UsageError
+from growth_pipeline.core.errors import ConfigurationError, GrowthError, UsageError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline_tests.fakes.stripe_events import NEW, a_charge, a_refund, an_event
@@ -53,17 +55,19 @@ def extract(lake):
         month: Month | None = OCTOBER,
         as_of: datetime = READ_AT,
         scope: Scope = SCOPE,
+        requests: int | None = None,
     ):
         rows = [
             (
                 *(*scope, found["id"], found["created"], NEW),
-                *(as_of - timedelta(seconds=3), as_of, orjson.dumps(found).decode()),
+                *(as_of - timedelta(seconds=3), as_of, json.dumps(found)),
             )
             for found in objects
         ]
         partition = {"account": scope.account_id, "mode": scope.mode}
         partition |= {"month": month.key} if month else {}
         certificate = {"complete": True, "has_more": False, "as_of": as_of.isoformat()}
+        certificate |= {"request_count": requests} if requests else {}
         frame = pl.DataFrame(rows, schema=COMMON, orient="row")
         lake.write_partition(dataset_of(resource), partition, [frame], certificate)
 
@@ -167,6 +171,17 @@ def test_what_is_missing_is_inserted_and_booked(extract, run, database):
         *(("charge", "ch_1", "insert"), ("charge", "ch_2", "insert")),
         *(("payment", "ch_1", "insert"), ("payment", "ch_2", "insert")),
     ]
+
+
+def test_the_requests_are_those_of_all_extracts_or_none_if_one_does_not_tell(extract, run):
+    connected = Scope("acct_2", False)
+    extract("charges", requests=7)
+    extract("charges", scope=connected, requests=5)
+    extract("refunds", scope=connected, requests=1)
+    extract("refunds")
+    both = (SCOPE, connected)
+    assert run("charges", scopes=both)[0].requests == 12
+    assert run("charges", "refunds", scopes=both)[0].requests is None
 
 
 def test_a_second_run_changes_nothing(extract, run, database):
@@ -305,6 +320,145 @@ def test_events_that_arrive_while_it_runs_are_neither_lost_nor_overwritten(
     assert done.insert + done.update + done.skip == len(names)
 
 
+# --- payments of charges that are right ----------------------------------------------------------
+
+
+def by_hand(database, statement: str) -> None:
+    with database.connection() as connection:
+        connection.execute(statement)
+
+
+def test_wrong_and_missing_payments_of_unchanged_charges_are_booked_again(extract, run, database):
+    extract("charges", october("ch_1"), october("ch_2"), october("ch_3"))
+    run()
+    by_hand(
+        database,
+        "update billing.payments set amount_minor = amount_minor * 100 where charge_id = 'ch_1'",
+    )
+    by_hand(database, "delete from billing.payments where charge_id = 'ch_2'")
+    foretold, said, _ = run(dry_run=True)
+    assert booked(database) == {"ch_1": (100_000, 0), "ch_3": (1000, 0)}
+    assert not foretold.is_empty
+    assert counts_of(foretold, "charge") == (0, 0, 3, 0)
+    assert (foretold.payments.insert, foretold.payments.update) == (1, 1)
+    money = foretold.money["usd"]
+    assert (money.before.payments, money.before.gross_minor) == (1, 100_000)
+    assert (money.after.payments, money.after.gross_minor) == (2, 2000)
+    assert [(row["object"], row["id"], row["change"]) for row in said.to_dicts()] == [
+        *(("payment", "ch_1", "update"), ("payment", "ch_2", "insert")),
+    ]
+    done, rows, _ = run()
+    assert done.since_dry_run.is_as_said
+    assert rows.rows() == said.rows()
+    assert booked(database) == {"ch_1": (1000, 0), "ch_2": (1000, 0), "ch_3": (1000, 0)}
+    assert run()[0].is_empty
+
+
+def test_what_moves_most_money_is_shown_first_and_every_row_keeps_before_and_after(
+    extract, run, store, database, lake
+):
+    charges = [october(f"ch_{number:02d}") for number in range(20)]
+    hear(store, "charge.succeeded", october("ch_new", description="Ann"), at=READ_AT)
+    extract("charges", *charges)
+    run()
+    by_hand(database, "update billing.payments set customer_id = 'cus_x' where charge_id < 'ch_10'")
+    by_hand(
+        database,
+        "update billing.payments set refunded_minor = 50 where charge_id = 'ch_17'",
+    )
+    by_hand(
+        database,
+        "update billing.payments set amount_minor = amount_minor * 100 where charge_id = 'ch_18'",
+    )
+    by_hand(database, "delete from billing.payments where charge_id = 'ch_16'")
+    later = READ_AT + timedelta(minutes=10)
+    extract("charges", *charges, october("ch_new", description="Bob", paid=False), as_of=later)
+    report, rows, _ = run(dry_run=True)
+    shown = [(sample.row.object, sample.row.id) for sample in report.samples]
+    assert shown[:3] == [("payment", "ch_18"), ("payment", "ch_16"), ("payment", "ch_17")]
+    (difference,) = report.samples[0].fields
+    assert tuple(difference) == ("amount_minor", 100_000, 1000, True)
+    said = {
+        (row["object"], row["id"]): (row["before"], row["after"])
+        for row in pl.read_parquet(BytesIO(lake.read_artifact(report.rows_kept_in))).to_dicts()
+    }
+    assert said["payment", "ch_18"] == ('{"amount_minor": 100000}', '{"amount_minor": 1000}')
+    assert said["payment", "ch_17"] == ('{"refunded_minor": 50}', '{"refunded_minor": 0}')
+    assert said["payment", "ch_16"] == (
+        "",
+        '{"status": "succeeded", "currency": "usd", "amount_minor": 1000}',
+    )
+    assert said["payment", "ch_03"] == ('{"customer_id": "hidden"}',) * 2
+    before, after = map(json.loads, said["charge", "ch_new"])
+    assert (before["paid"], after["paid"]) == (True, False)
+    assert (before["description"], after["description"]) == ("hidden", "hidden")
+    assert len(said) == rows.height == 14
+
+
+def test_a_payment_that_is_written_twice_is_shown_as_it_was_before_the_backfill(
+    extract, run, store, database
+):
+    hear(store, "charge.succeeded", october("ch_1"), at=READ_AT - timedelta(days=5))
+    extract("refunds", a_refund("re_1", "ch_1", amount=300, created=FIRST_NOON))
+    extract("charges", october("ch_1", amount_refunded=300, captured=True, status="failed"))
+    foretold, said, _ = run("refunds", "charges", dry_run=True)
+    done, rows, _ = run("refunds", "charges")
+    assert said.rows() == rows.rows()
+    assert done.samples == foretold.samples
+    payment = done.samples[0]
+    assert payment.row.object == "payment"
+    fields = {one.name: (one.before, one.after) for one in payment.fields}
+    assert fields["status"] == ("succeeded", "failed")
+    assert fields["refunded_minor"] == (0, 300)
+
+
+def test_right_payments_and_those_of_other_writers_are_not_written(extract, run, database):
+    extract("charges", october("ch_1"), october("ch_2"))
+    run()
+    by_hand(database, "update billing.payments set written_by = 'hand' where charge_id = 'ch_2'")
+    by_hand(
+        database,
+        "update billing.payments set amount_minor = 7, written_at = '2020-01-01' "
+        "where written_by = 'hand'",
+    )
+    query = "select charge_id, amount_minor, written_at from billing.payments order by 1, 2"
+    with database.connection() as connection:
+        right, other = connection.execute(query).fetchall()
+    report, _, _ = run()
+    assert (report.payments.insert, report.payments.update) == (1, 0)
+    with database.connection() as connection:
+        rows = connection.execute(query).fetchall()
+    assert rows[:2] == [right, other]
+    assert [row[:2] for row in rows] == [("ch_1", 1000), ("ch_2", 7), ("ch_2", 1000)]
+
+
+def test_a_payment_of_a_charge_that_the_mirror_knows_newer_is_booked_as_the_mirror_knows_it(
+    extract, run, store, database
+):
+    newer = october("ch_1", amount_refunded=700, refunded=False)
+    hear(store, "charge.refunded", newer, at=READ_AT + timedelta(minutes=1))
+    by_hand(database, "delete from billing.payments")
+    extract("charges", october("ch_1"))
+    report, _, _ = run()
+    assert counts_of(report, "charge") == (0, 0, 1, 0)
+    assert booked(database) == {"ch_1": (1000, 700)}
+
+
+def test_a_charge_of_the_mirror_that_cannot_be_booked_holds_nobody_up(
+    extract, run, store, database
+):
+    hear(store, "charge.updated", october("ch_1"), at=READ_AT + timedelta(minutes=1))
+    extract("charges", october("ch_1"), october("ch_2"), october("ch_3"))
+    run()
+    by_hand(database, "update stripe.charges set payload = payload - 'currency' where id = 'ch_1'")
+    by_hand(database, "delete from billing.payments")
+    report, _, _ = run()
+    assert counts_of(report, "charge") == (0, 0, 2, 0)
+    assert report.counts["charge"].refused == 1
+    assert [(name, id_) for name, id_, _ in report.refused] == [("charge", "ch_1")]
+    assert booked(database) == {"ch_2": (1000, 0), "ch_3": (1000, 0)}
+
+
 # --- what the list no longer has -----------------------------------------------------------------
 
 
@@ -345,6 +499,23 @@ def test_a_charge_that_stripe_does_not_know_means_another_account_but_not_in_tes
     assert mirrored(database)["ch_1"][1] is not livemode
 
 
+def test_a_key_of_another_account_is_recognised_by_a_charge_that_is_not_backfilled(
+    extract, run, store, database
+):
+    scope = Scope("acct_1", True)
+    coupon = {"id": "SAVE", "object": "coupon", "duration": "once", "percent_off": 5}
+    coupon["created"] = FIRST_NOON
+    heard_at = READ_AT - timedelta(days=9)
+    hear(store, "coupon.created", coupon, at=heard_at, scope=scope)
+    hear(store, "charge.succeeded", october("ch_1", livemode=True), at=heard_at, scope=scope)
+    extract("coupons", scope=scope)
+    with pytest.raises(ConfigurationError, match="Stripe knows no charge ch_1"):
+        run("coupons", gone={"ch_1", "SAVE"}, scopes=[scope])
+    assert mirrored(database)["SAVE"][1] is False
+    assert run("coupons", gone={"SAVE"}, scopes=[scope])[2] == ["ch_1", "SAVE"]
+    assert mirrored(database)["SAVE"][1] is True
+
+
 def test_what_is_gone_already_is_not_asked_for_again(extract, run, store):
     hear(store, "customer.created", a_customer("cus_1"), at=READ_AT - timedelta(days=9))
     extract("customers")
@@ -383,6 +554,19 @@ def test_an_object_that_the_mirror_cannot_use_is_counted_and_holds_nobody_up(
     assert (name, id_) == ("charge", "ch_odd")
     assert "currency" in reason
     assert set(booked(database)) == {"ch_1", "ch_2"}
+
+
+def test_half_a_surrogate_pair_in_a_name_refuses_that_customer_and_no_other(extract, run, database):
+    odd = a_customer("cus_odd") | {"name": "\ud83d", "metadata": {"note": "\udc00"}}
+    extract("customers", a_customer("cus_1"), odd, a_customer("cus_2"))
+    foretold, _, _ = run("customers", dry_run=True)
+    report, rows, _ = run("customers")
+    assert foretold.counts == report.counts
+    assert counts_of(report, "customer") == (2, 0, 0, 0)
+    assert report.counts["customer"].refused == 1
+    assert [(name, id_) for name, id_, _ in report.refused] == [("customer", "cus_odd")]
+    assert rows["id"].to_list() == ["cus_1", "cus_2"]
+    assert set(mirrored(database)) == {"cus_1", "cus_2"}
 
 
 def test_a_month_that_was_not_extracted_is_named_before_anything_is_written(extract, run, database):
@@ -426,5 +610,5 @@ def test_samples_show_each_kind_of_change_a_few_times(extract, run):
     extract("charges", *(october(f"ch_{number}") for number in range(9)))
     report, _, _ = run()
     shown = [(sample.row.object, sample.row.change) for sample in report.samples]
-    assert shown == [("payment", RowChange.INSERT)] * 3 + [("charge", RowChange.INSERT)] * 3
+    assert shown == [("payment", RowChange.INSERT)] * 5 + [("charge", RowChange.INSERT)] * 3
     assert report.row_count == 18

@@ -13,6 +13,7 @@ from growth_pipeline.billing.fold import (
     State,
     fold,
     in_order,
+    is_lifted,
     merge,
     needs_history,
     says_the_same,
@@ -411,6 +412,63 @@ def test_an_id_that_was_used_again_is_gone_only_since_its_second_end():
     assert one_state(first, second).deleted_at == second.state_at
     assert one_state(first, born, second).deleted_at == second.state_at
     assert one_state(first, born) == State(born)
+
+
+def a_coupon(**changes):
+    return {"id": "WELCOME", "object": "coupon", "created": NOON, "percent_off": 10} | changes
+
+
+def test_an_id_that_is_used_again_in_the_second_of_its_end_lives():
+    gone_event = seen("coupon.deleted", a_coupon(), id="evt_2", at=10)
+    again = seen("coupon.created", a_coupon(created=NOON + 10), id="evt_3", at=10)
+    assert one_state(gone_event, again) == State(again)
+    renamed = seen("coupon.updated", a_coupon(created=NOON + 10, name="x"), id="evt_4", at=99)
+    assert one_state(gone_event, again, renamed) == State(renamed)
+
+
+def test_what_was_made_and_deleted_within_a_second_is_gone_without_a_doubt():
+    born = seen("coupon.created", a_coupon(), id="evt_1")
+    deleted = seen("coupon.deleted", a_coupon(), id="evt_2")
+    assert one_state(born, deleted) == State(deleted, deleted_at=deleted.state_at)
+    earlier = fetched(a_coupon(), first=-2, last=0)
+    assert one_state(born, deleted, earlier).deleted_at == deleted.state_at
+
+
+def test_an_id_that_may_be_used_again_in_the_second_of_its_end_is_asked_about():
+    born = seen("coupon.created", a_coupon(), id="evt_1")
+    deleted = seen("coupon.deleted", a_coupon(), id="evt_2")
+    other = seen("coupon.created", a_coupon(percent_off=20), id="evt_3")
+    doubt = one_state(born, deleted, other)
+    assert (doubt.undecided, doubt.deleted_at) == (True, None)
+    answer = fetched(a_coupon(percent_off=20), first=4, last=6)
+    assert one_state(born, deleted, other, answer) == State(answer)
+    nothing = replace(answer, payload={}, is_tombstone=True)
+    settled = one_state(born, deleted, other, nothing)
+    assert (settled.undecided, settled.deleted_at) == (False, deleted.state_at)
+
+
+def test_only_a_living_object_under_a_used_id_lifts_a_tombstone():
+    deleted = seen("coupon.deleted", a_coupon(), id="evt_2", at=10)
+    tombstone = State(deleted, deleted_at=deleted.state_at)
+    listed = fetched(a_coupon(created=NOON + 10), first=60, last=62)
+    assert is_lifted(tombstone, listed)
+    assert not is_lifted(State(listed), listed)
+    assert not is_lifted(tombstone, fetched(a_coupon(), first=60, last=62))
+    customer = seen("customer.deleted", a_customer(), id="evt_1", at=10)
+    buried = State(customer, deleted_at=customer.state_at)
+    assert not is_lifted(buried, fetched(a_customer(), first=60, last=62))
+
+
+def test_a_state_after_a_doubtful_return_is_merged_as_all_states_together_say():
+    deleted = seen("coupon.deleted", a_coupon(), id="evt_2")
+    other = seen("coupon.created", a_coupon(percent_off=20), id="evt_3")
+    doubt = merge(None, [deleted, other]).state
+    for at, is_doubtful in ((2, True), (3, False)):
+        later = seen("coupon.updated", a_coupon(percent_off=20, name="x"), id="evt_4", at=at)
+        assert needs_history(doubt, [later])
+        state = merge(doubt, [later], [deleted, other]).state
+        assert state == fold([deleted, other, later])
+        assert state.undecided is is_doubtful
 
 
 def test_a_fetch_that_says_what_an_event_of_its_instant_says_leaves_no_doubt():

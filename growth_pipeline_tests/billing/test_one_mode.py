@@ -114,6 +114,22 @@ def test_a_database_that_applied_test_events_before_any_key_takes_no_live_key(st
     store.bind_mode(TEST, now=NOW)
 
 
+@pytest.mark.parametrize("scope", [LIVE, TEST])
+def test_a_database_that_applied_events_of_both_modes_says_so_and_where_to_begin_again(
+    store, database, scope
+):
+    for livemode, id in ((True, "evt_1"), (False, "evt_2")):
+        receive(store, an_event("charge.succeeded", a_charge(), id=id, livemode=livemode))
+    apply_waiting(store, now=NOW)
+    with pytest.raises(ConfigurationError, match="holds rows of both of Stripe's modes") as caught:
+        store.bind_mode(scope, now=NOW)
+    assert "GROWTH_DATABASE_URL" in caught.value.remedy
+    assert "growth backfill" in caught.value.remedy
+    assert f"use a {scope.mode}" not in caught.value.remedy
+    assert "mode key" not in caught.value.remedy, "neither key helps"
+    assert store.bound_livemode() is None
+
+
 def test_events_that_wait_do_not_keep_a_key_away_and_are_judged_by_it(store, database):
     receive(store, an_event("charge.succeeded", a_charge(), livemode=False))
     store.bind_mode(LIVE, now=NOW)

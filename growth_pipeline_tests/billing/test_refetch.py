@@ -14,11 +14,16 @@ from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.stripe_api.client import LookedUp
-from growth_pipeline.stripe_api.errors import StripePermissionError, StripeUnreachableError
+from growth_pipeline.stripe_api.errors import (
+    StripeIncompleteError,
+    StripePermissionError,
+    StripeUnreachableError,
+)
 from growth_pipeline_tests.fakes.stripe_events import (
     NEW,
     NOON,
     NOW,
+    a_charge,
     a_customer,
     a_subscription,
     a_thin_event,
@@ -38,11 +43,14 @@ class Stripe:
         self.at = at
         self.asked = []
         self.failure = None
+        self.failures = {}
 
     def look_up(self, resource, id, params=None):
         self.asked.append((resource, id, dict(params or {})))
         if self.failure is not None:
             raise self.failure
+        if id in self.failures:
+            raise self.failures[id]
         return LookedUp(self.objects.get(id), moment(self.at - 2), moment(self.at))
 
     def complete_nested(self, owner, name):
@@ -249,3 +257,98 @@ def test_nobody_is_asked_while_nothing_is_due_and_a_missing_key_is_told(store):
     assert refetch_due(store, open_reader, [SCOPE], now=now) == Asked(Refetched(answered=1))
     assert opened == ["self"]
     assert store.count_refetches(now + timedelta(days=1)) == {}
+
+
+def test_an_object_that_never_gets_an_answer_holds_up_no_other(store, database):
+    apply(store, *a_ring("cus_1"), *a_ring("cus_2"))
+    stripe = Stripe(a_customer("cus_1"), a_customer("cus_2"))
+    stripe.failures["cus_1"] = StripeIncompleteError("customers cus_1: 500")
+    assert ask(store, stripe) == Refetched(answered=1, unanswered=1)
+    assert rows(database, "select id, attempts, last_error from billing.refetches") == [
+        ("cus_1", 1, "customers cus_1: 500")
+    ]
+    at, waits = NOON + 60, []
+    for _ in range(8):
+        (due_at,) = rows(database, "select due_at from billing.refetches")[0]
+        waits.append(due_at.timestamp() - at)
+        at = due_at.timestamp()
+        assert ask(store, stripe, at=at - 1) == Refetched()
+        assert ask(store, stripe, at=at) == Refetched(unanswered=1)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+
+
+def test_an_object_that_ends_every_round_is_asked_about_last(store, database):
+    apply(store, *a_ring("cus_1"), *a_ring("cus_2"), *a_ring("cus_3"))
+    stripe = Stripe(*(a_customer(f"cus_{number}") for number in (1, 2, 3)))
+    stripe.failures["cus_1"] = StripeUnreachableError("customers cus_1: no answer")
+    with pytest.raises(StripeUnreachableError):
+        ask(store, stripe)
+    attempts = "select id, attempts from billing.refetches order by id"
+    assert rows(database, attempts) == [("cus_1", 1), ("cus_2", 0), ("cus_3", 0)]
+    with pytest.raises(StripeUnreachableError):
+        ask(store, stripe, at=NOON + 120)
+    assert rows(database, attempts) == [("cus_1", 2)]
+
+
+def test_an_asker_that_is_told_to_stop_gives_back_what_it_has_not_asked(store, database):
+    apply(store, *a_ring("cus_1"), *a_ring("cus_2"))
+    stripe = Stripe(a_customer("cus_1"), a_customer("cus_2"))
+    assert ask(store, stripe, is_stopping=lambda: bool(stripe.asked)) == Refetched(answered=1)
+    assert rows(database, "select id, attempts, claim from billing.refetches") == [
+        ("cus_2", 0, None)
+    ]
+    assert ask(store, stripe) == Refetched(answered=1)
+
+
+def test_an_answer_that_the_mirror_cannot_use_waits_and_its_thin_event_with_it(store, database):
+    thin = a_thin_event("v1.charge.updated", "charge", "ch_1", id="evt_1")
+    apply(store, thin, *a_ring("cus_1"))
+    broken = a_charge("ch_1") | {"amount": "a lot"}
+    stripe = Stripe(broken, a_customer("cus_1"))
+    assert ask(store, stripe) == Refetched(answered=1, refused=1)
+    [(id_, due_at, reason)] = rows(database, "select id, due_at, last_error from billing.refetches")
+    assert (id_, due_at) == ("ch_1", moment(NOON + 60 + 3600))
+    assert reason
+    assert rows(database, "select effect from billing.inbox where event_id = 'evt_1'") == [
+        ("fetching",)
+    ]
+    assert store.count_refused_states() == {"charge": 1}
+    mended = Stripe(a_charge("ch_1"), at=NOON + 3700)
+    assert ask(store, mended, at=NOON + 3700) == Refetched(answered=1)
+    assert store.count_refused_states() == {}
+    assert rows(database, "select effect from billing.inbox where event_id = 'evt_1'") == [
+        ("updated",)
+    ]
+
+
+def test_a_doubt_that_was_asked_about_a_thousand_times_can_still_wait(store, database):
+    apply(store, *a_ring())
+    with database.connection() as connection:
+        connection.execute("update billing.refetches set attempts = 5000")
+    stripe = Stripe(a_customer(email="a"), at=NOON + 1)  # of the doubtful second itself
+    assert ask(store, stripe) == Refetched(answered=1)
+    assert rows(database, "select due_at from billing.refetches") == [(moment(NOON + 60 + 3600),)]
+
+
+def test_an_account_in_trouble_holds_up_no_other_unless_stripe_is_away(store):
+    apply(store, *a_ring())
+    here = Scope("acct_0", False)
+    body = a_thin_event("v1.customer.updated", "customer", "cus_9", id="evt_9")
+    store.insert_events(
+        [received_event(parse_envelope(body), body, account_id="acct_0", received_at=NOW)]
+    )
+    apply_waiting(store, now=moment(NOON + 1))
+    stripe = Stripe(a_customer(email="a"))
+    trouble = [StripeUnreachableError("Stripe is away"), ConfigurationError("no key for acct_0")]
+
+    @contextmanager
+    def open_reader(account):
+        if account == "acct_0":
+            raise trouble.pop(0)
+        yield stripe
+
+    now = moment(NOON + 60)
+    asked = refetch_due(store, open_reader, [here, SCOPE], now=now)
+    assert asked == Asked(Refetched(), "Stripe is away")
+    asked = refetch_due(store, open_reader, [here, SCOPE], now=now)
+    assert asked == Asked(Refetched(answered=1), "no key for acct_0")

@@ -7,17 +7,23 @@ from email.utils import formatdate
 
 import pytest
 
+from growth_pipeline.billing.fold import Snapshot, State
 from growth_pipeline.billing.inbox import parse_envelope, received_event
+from growth_pipeline.billing.ledger import Fetched
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.refetch import refetch_waiting
-from growth_pipeline.billing.relist import relist
+from growth_pipeline.billing.relist import difference_of, relist
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.sweep import sweep
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.billing.watch import nightly_sights, outage_sights
 from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
-from growth_pipeline.stripe_api.errors import StripeError, StripePermissionError
+from growth_pipeline.stripe_api.errors import (
+    StripeError,
+    StripePermissionError,
+    StripeUnreachableError,
+)
 from growth_pipeline_tests.fakes import stripe_list_server as faults
 from growth_pipeline_tests.fakes.living_company import (
     a_line,
@@ -236,6 +242,61 @@ def test_a_list_without_permission_leaves_the_others_repaired(account, stripe, p
     assert [(row[1], row[5]) for row in pipeline.drift()] == [("sub_1", True)]
 
 
+@pytest.mark.parametrize("fault", [faults.status(500), faults.empty_with_more, faults.cut_json])
+def test_a_list_that_always_fails_leaves_the_others_repaired_and_is_told(
+    account, stripe, pipeline, fault
+):
+    account.create(a_living_subscription("sub_1"))
+    account.create(a_living_charge("ch_1"), "charge.succeeded")
+    pipeline.sweep()
+    account.now += DAY
+    pipeline.without_a_word(account.change, "subscription", "sub_1", None, status="unpaid")
+    pipeline.without_a_word(account.change, "charge", "ch_1", None, description="changed")
+
+    def broken_invoices(server, request):
+        """Between the lists of subscriptions and charges."""
+        broken = request.path == "/v1/invoices"
+        return fault(server, request) if broken else server.truth(request)
+
+    stripe.always = broken_invoices
+    with pytest.raises(StripeError, match="invoices"):
+        pipeline.relist()
+    assert [(row[1], row[5]) for row in pipeline.drift()] == [("ch_1", True), ("sub_1", True)]
+
+
+def test_an_owner_that_cannot_be_asked_about_holds_up_no_repair(account, stripe, pipeline):
+    account.create(a_living_charge("ch_1"), "charge.succeeded")
+    pipeline.sweep()
+    account.now += 29 * DAY
+    pipeline.sweep()
+    pipeline.without_a_word(account.create, a_living_refund("re_1", "ch_1"), "refund.created")
+    account.now += 60
+
+    def broken_charge(server, request):
+        broken = request.path == "/v1/charges/ch_1"
+        return faults.status(500)(server, request) if broken else server.truth(request)
+
+    stripe.always = broken_charge
+    with pytest.raises(StripeError, match="ch_1"):
+        pipeline.relist()
+    assert [(row[1], row[5]) for row in pipeline.drift()] == [("re_1", True)]
+
+
+def test_a_stripe_that_is_away_is_not_asked_list_by_list(account, stripe, pipeline):
+    account.create(a_living_subscription("sub_1"))
+    pipeline.sweep()
+    account.now += DAY
+    stripe.requests.clear()
+
+    def away(server, request):
+        return faults.Reply(drop=True)
+
+    stripe.always = away
+    with pytest.raises(StripeUnreachableError):
+        pipeline.relist()
+    assert {request.path for request in stripe.requests} == {"/v1/products"}
+
+
 def test_an_id_that_cannot_be_asked_about_is_not_taken_for_deleted(account, stripe, pipeline):
     account.create(a_living_invoice("in_1"))
     pipeline.sweep()
@@ -380,3 +441,21 @@ def test_objects_known_by_another_version_are_compared_by_their_columns(account,
     pipeline.without_a_word(account.change, "refund", "re_1", None, status="failed")
     account.now += DAY
     assert pipeline.relist().examples == ["refund re_1: changed (status)"]
+
+
+def test_a_coupon_made_again_in_the_second_of_its_deletion_is_missing_from_the_mirror():
+    gone_at = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    born = int(gone_at.timestamp())
+    old = {"id": "WELCOME", "object": "coupon", "created": born - 9}
+    grave = Snapshot("coupon", "WELCOME", old, "", gone_at, gone_at, "event", "evt_1")
+    tombstone = State(grave, deleted_at=gone_at)
+    asked_at = gone_at.replace(minute=1)
+
+    def listed(coupon):
+        key = ObjectKey("self", False, "coupon", "WELCOME")
+        return Fetched(key, coupon, b"{}", "2026-10-28.endive", asked_at, asked_at)
+
+    found = difference_of(tombstone, listed(old | {"created": born}))
+    assert found is not None
+    assert found.difference == "missing"
+    assert difference_of(tombstone, listed(old)) is None

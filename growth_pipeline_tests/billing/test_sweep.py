@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from growth_pipeline.billing.inbox import parse_envelope, received_event
+from growth_pipeline.billing.mirror import apply_waiting
+from growth_pipeline.billing.refetch import Refetched, refetch_waiting
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.sweep import (
     LostSpan,
@@ -357,3 +359,15 @@ def test_sweeps_side_by_side_store_each_event_once(account, reader, store, sweep
         new = list(pool.map(sweep_once, range(4)))
     assert sum(new) == len(stored(database)) == 250
     assert sweeps.load(SCOPE).swept_to == NOW.replace(microsecond=0)
+
+
+def test_an_event_of_an_unknown_version_is_asked_about_once_however_often_it_is_listed(
+    account, reader, store, sweeps
+):
+    account.create(a_customer("cus_1"))
+    account.events[-1]["api_version"] = "2027-04-01.fennel"
+    run(reader, store, sweeps)
+    apply_waiting(store, now=NOW)
+    assert refetch_waiting(store, reader, now=NOW + HOUR) == Refetched(answered=1)
+    assert run(reader, store, sweeps, NOW + HOUR).listed > 0  # its hours are read again
+    assert store.count_refetches(NOW + days(1)) == {}

@@ -200,7 +200,7 @@ def test_the_questions_on_that_page_can_be_asked(database):
 
 # --- states --------------------------------------------------------------------------------------
 
-OF_EVERY_KIND = [
+_BARE = [
     a_charge(),
     a_refund(),
     a_dispute("dp_1", "ch_1", -1000),
@@ -217,7 +217,13 @@ OF_EVERY_KIND = [
         "status": "canceled",
     },
     {
-        **{"id": "txn_1", "object": "balance_transaction", "amount": 1000, "currency": "eur"},
+        **{
+            "id": "txn_1",
+            "object": "balance_transaction",
+            "created": NOON,
+            "amount": 1000,
+            "currency": "eur",
+        },
         **{"fee": 59, "net": 941, "type": "charge", "reporting_category": "charge"},
         **{"status": "available", "available_on": NOON, "exchange_rate": 1, "source": "ch_1"},
     },
@@ -236,7 +242,13 @@ OF_EVERY_KIND = [
         **{"id": "promo_1", "object": "promotion_code", "code": "LAUNCH", "active": True},
         "promotion": {"type": "coupon", "coupon": "HALF"},
     },
-    {"id": "pm_1", "object": "payment_method", "type": "card", "card": {"brand": "visa"}},
+    {
+        "id": "pm_1",
+        "object": "payment_method",
+        "created": NOON,
+        "type": "card",
+        "card": {"brand": "visa"},
+    },
     {
         **{"id": "ii_1", "object": "invoiceitem", "amount": 5, "currency": "usd", "parent": None},
         **{"pricing": None, "proration": False},
@@ -246,6 +258,10 @@ OF_EVERY_KIND = [
         **{"id": "gold", "object": "plan", "active": True, "currency": "usd"},
         **{"interval": "month", "interval_count": 1},
     },
+]
+# An invoice item has `date` where all others have `created`.
+OF_EVERY_KIND = [
+    one if one["object"] == "invoiceitem" else {"created": NOON} | one for one in _BARE
 ]
 
 
@@ -324,11 +340,23 @@ def test_of_a_deleted_object_stripe_need_not_tell_anything(database):
 
 def test_nothing_to_pay_with_is_stored_of_a_payment_method(database):
     card = {"brand": "visa", "last4": "4242", "fingerprint": "fp_1"}
-    method = {"id": "pm_1", "object": "payment_method", "type": "card", "card": card}
+    method = {
+        "id": "pm_1",
+        "object": "payment_method",
+        "created": NOON,
+        "type": "card",
+        "card": card,
+    }
     save(database, state(method | {"billing_details": {"email": "ada@example.test"}}))
     assert rows(database, "select payload, card_brand from stripe.payment_methods") == [
         (
-            {"id": "pm_1", "object": "payment_method", "type": "card", "card": {"brand": "visa"}},
+            {
+                "id": "pm_1",
+                "object": "payment_method",
+                "created": NOON,
+                "type": "card",
+                "card": {"brand": "visa"},
+            },
             "visa",
         )
     ]

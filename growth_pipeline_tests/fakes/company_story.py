@@ -2,7 +2,7 @@
 
 The truth is kept by plain loops while the story is told; no rule of the product, no code of the
 sandbox. Inside one second only updates that carry `previous_attributes` follow each other: what a
-whole stream of events says is then decidable without asking Stripe.
+whole stream of events says is then decidable without asking Stripe. Only of `rings` it is not.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from growth_pipeline_tests.fakes.object_histories import Told, a_life
-from growth_pipeline_tests.fakes.stripe_events import NOON, a_charge, a_dispute, a_refund
+from growth_pipeline_tests.fakes.stripe_events import (
+    NOON,
+    a_charge,
+    a_customer,
+    a_dispute,
+    a_refund,
+    a_subscription,
+)
 
 SPAN_SECONDS = 14 * 86_400
 SHUFFLE_SECONDS = 600
 MOST_DELIVERIES = 3
 _SHARED_SECOND = 0.4
+_EVENTS_A_RING = 500
 
 
 class Truth(NamedTuple):
@@ -46,6 +54,7 @@ class Story:
     events: list[Told] = field(default_factory=list)
     objects: dict[tuple[str, str], Truth] = field(default_factory=dict)
     payments: dict[str, Booked] = field(default_factory=dict)
+    rings: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def shared_seconds(self) -> float:
@@ -63,11 +72,16 @@ def tell_story(seed: int, events: int) -> Story:
     story = Story()
     number = 0
     while len(story.events) < events:
-        if random_.random() < 0.5:
+        kind = random_.random()
+        if kind < 0.45:
             _live(story, random_, number)
+        elif kind < 0.55:
+            _subscribe(story, random_, number)
         else:
             _pay(story, random_, number)
         number += 1
+    for ring in range(events // _EVENTS_A_RING):
+        _ring(story, random_, ring)
     for position, told in enumerate(story.events):
         told.id = f"evt_{position:06}_{random_.randrange(10**9):09}"
     story.events.sort(key=lambda told: told.created)
@@ -93,6 +107,19 @@ def _live(story: Story, random_: random.Random, number: int) -> None:
         told.created += later
     story.events += life.events
     story.objects[life.truth["object"], life.name] = Truth(life.truth, life.is_gone)
+
+
+def _ring(story: Story, random_: random.Random, number: int) -> None:
+    """A customer whose address changes and changes back in a second; the last change is true."""
+    at = NOON + random_.randrange(SPAN_SECONDS)
+    name = f"cus_ring_{number}"
+    states = [a_customer(name, email=f"{place}@example.test") for place in ("here", "there")]
+    random_.shuffle(states)
+    for state, before in (states, reversed(states)):
+        previous = {"email": before["email"]}
+        story.events.append(Told("customer.updated", at, state, previous))
+        story.objects["customer", name] = Truth(state, is_gone=False)
+    story.rings.add(("customer", name))
 
 
 class _Teller:
@@ -129,6 +156,21 @@ class _Teller:
 
     def later(self) -> None:
         self.at += self._random.choice([1, 2, 30, 4000])
+
+
+def _subscribe(story: Story, random_: random.Random, number: int) -> None:
+    """A subscription to which items come, from which they go, and whose quantities change."""
+    first = a_subscription(f"sub_items_{number}")
+    subscription = _Teller(story, random_, first, NOON + random_.randrange(SPAN_SECONDS))
+    subscription.say("customer.subscription.created")
+    (plain,) = first["items"]["data"]
+    for _ in range(random_.randint(1, 5)):
+        places = random_.sample(range(4), random_.randint(1, 3))
+        data = [
+            plain | {"id": f"si_{number}_{place}", "quantity": random_.randint(1, 9)}
+            for place in places
+        ]
+        subscription.happen("customer.subscription.updated", items=first["items"] | {"data": data})
 
 
 def _pay(story: Story, random_: random.Random, number: int) -> None:

@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class StripeListServer:
-    """Lists and objects of one account in test mode. `faults` are used up one a request."""
+    """Lists and objects of one account. `faults` are used up one a request, `key` is its key."""
 
     def __init__(self) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {}
@@ -139,6 +139,7 @@ class StripeListServer:
         self.always: Fault | None = None
         self.requests: list[Request] = []
         self.version = VERSION
+        self.key = KEY
         self._http = _Http(self)
         self._thread = Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
@@ -158,7 +159,7 @@ class StripeListServer:
 
     def answer(self, request: Request) -> Reply:
         """What a request gets: a planned fault, or the truth."""
-        if request.headers.get("authorization") != f"Bearer {KEY}":
+        if request.headers.get("authorization") != f"Bearer {self.key}":
             return error(401, "Invalid API Key provided: rk_test_**************2mZx")
         fault = self.faults.popleft() if self.faults else self.always
         return fault(self, request) if fault else self.truth(request)

@@ -295,7 +295,7 @@ def _coupon(random_: random.Random, number: int) -> Watched:
             record.now += 2
             record.tell("coupon.deleted", ends=True)
             if random_.random() < 0.6:
-                record.now += 5
+                record.now += random_.choice([0.001, 0.7, 5])  # often within the same second
                 record.state = coupon | {"created": math.floor(record.now), "percent_off": 20}
                 record.tell("coupon.created")
             else:

@@ -68,7 +68,7 @@ def test_a_file_takes_another_format_than_stdout(demo, done):
 
 def test_progress_is_on_stderr_and_nothing_is_coloured_without_a_terminal(done, worst_month):
     assert f"auditing {worst_month}" in done.stderr
-    assert "charges_extract" in done.stderr
+    assert "billing/stripe_lists" in done.stderr
     assert "\x1b[" not in done.stdout + done.stderr
 
 

@@ -109,13 +109,23 @@ def look(url: str) -> dict:
     return rows
 
 
+def said_of(url: str) -> list[str]:
+    """What the database is for by now: real data or a demo, live or test mode."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select mode from operate.mode union all "
+            "select case when livemode then 'live' else 'test' end from billing.stripe_mode"
+        ).fetchall()
+    return [word for (word,) in rows]
+
+
 def changes(before: dict, after: dict) -> dict:
     """What a reader of both tables sees: key -> insert, update or delete."""
     assert set(before) <= set(after), "no row is ever removed"
     found = {}
     for key, (content, is_deleted) in after.items():
-        if key not in before:
-            found[key] = "insert"
+        if key not in before or (before[key][1] and not is_deleted):
+            found[key] = "insert"  # also a coupon that was deleted and made again
         elif is_deleted and not before[key][1]:
             found[key] = "delete"
         elif content != before[key][0]:
@@ -193,11 +203,15 @@ def test_a_dry_run_foretells_the_apply_row_by_row_and_the_second_apply_is_empty(
 
     foretold = one_document(shell.growth("backfill", *since, "--dry-run"))
     assert look(received) == before, "a dry run changes nothing"
+    assert said_of(received) == [], "nor does it say what the database is for"
     assert foretold["dry_run"] is True
+    assert foretold["requests"] >= foretold["plan"]["extracts"], "one for each, at the least"
+    assert foretold["plan"]["unknown_extracts"] < foretold["plan"]["extracts"]
     said = kept_rows(shell, "dry-run")
 
     done = one_document(shell.growth("backfill", *since, "--apply"))
     after = look(received)
+    assert said_of(received) == ["real", "test"]
     assert_is_what_changed(done, before, after)
     expected = changes(before, after)
     assert expected["coupon", "GONE"] == "delete"
@@ -211,7 +225,10 @@ def test_a_dry_run_foretells_the_apply_row_by_row_and_the_second_apply_is_empty(
 
     again = shell.growth("backfill", *since[:2], "--apply")
     assert again.returncode == 0, again.stderr
-    assert "Nothing to change: the mirror already holds what Stripe says." in again.stdout
+    assert "Nothing to change: mirror and books already hold what Stripe says." in again.stdout
+    assert f"took {done['requests']} requests; the plan said about {done['requests']}." in (
+        again.stdout
+    ), "by then the plan knows how it was read last"
     assert look(received) == after
 
 
@@ -274,6 +291,40 @@ def test_what_changed_between_dry_run_and_apply_is_named(shell, sandbox, receive
     assert done.returncode == 0, done.stderr
     assert "## Since the dry run of" in done.stdout
     assert f"| not named | insert | `customer` `{forgotten}` |" in done.stdout
+
+
+def test_payments_changed_by_hand_are_shown_and_repaired_though_their_charges_are_right(
+    shell, sandbox, received
+):
+    since = ("--since", sandbox.months[0])
+    one_document(shell.growth("backfill", *since, "--apply", "--json"))
+    right = look(received)
+    with psycopg.connect(received, autocommit=True) as connection:
+        (wrong,) = connection.execute(
+            "update billing.payments set amount_minor = amount_minor * 100 where charge_id = "
+            "(select min(charge_id) from billing.payments where status = 'succeeded') "
+            "returning charge_id"
+        ).fetchone()
+        (lost,) = connection.execute(
+            "delete from billing.payments where charge_id = "
+            "(select max(charge_id) from billing.payments where status = 'succeeded') "
+            "returning charge_id"
+        ).fetchone()
+    before = look(received)
+    foretold = shell.growth("backfill", *since)
+    assert foretold.returncode == 0, foretold.stderr
+    assert "1 payment would be booked, 1 changed.**" in foretold.stdout
+    assert foretold.stdout.rstrip().endswith(f"Next: `growth backfill {' '.join(since)} --apply`")
+    assert look(received) == before
+    said = kept_rows(shell, "dry-run")
+    assert said == {("payment", wrong): "update", ("payment", lost): "insert"}
+    done = one_document(shell.growth("backfill", *since, "--apply", "--json"))
+    assert_is_what_changed(done, before, right)
+    assert look(received) == right
+    assert done["since_dry_run"]["is_as_said"] is True
+    again = shell.growth("backfill", *since)
+    assert "Nothing to change" in again.stdout
+    assert "Next:" not in again.stdout
 
 
 def test_a_span_before_the_history_is_code_2(shell):

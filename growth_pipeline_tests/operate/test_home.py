@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -11,6 +12,8 @@ import pytest
 
 from growth_pipeline.core.errors import ConfigurationError, ExitCode
 from growth_pipeline.operate.home import (
+    Home,
+    check_home,
     embedded_server,
     inherited,
     is_locked,
@@ -115,6 +118,52 @@ def test_a_database_of_the_user_is_migrated_by_growth_migrate_only(empty_databas
         assert caught.value.remedy == "growth migrate"
         assert migrate_home(home, explicitly=True)[0] == "0001_create_billing"
         assert migrate_home(home) == []
+
+
+def everything(url) -> tuple:
+    """What our schemas hold: tables with their number of rows, and what the database is for."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "select schemaname || '.' || tablename from pg_tables where schemaname in "
+            "('alerts', 'audit', 'billing', 'growth', 'operate', 'stripe') order by 1"
+        ).fetchall()
+        return [
+            (name, connection.execute(f"select count(*) from {name}").fetchone())
+            for (name,) in tables
+        ]
+
+
+def test_a_dry_run_applies_no_migration_and_names_the_command_that_does():
+    with open_home() as home:
+        assert home.server is not None, "an embedded one, which real runs migrate by themselves"
+        with pytest.raises(ConfigurationError, match="0001_create_billing") as caught:
+            check_home(home)
+        assert caught.value.remedy == "growth migrate"
+        assert everything(home.database_url) == []
+        migrate_home(home)
+        check_home(home)
+
+
+def test_a_dry_run_says_of_no_database_what_it_is_for(database_url, monkeypatch):
+    monkeypatch.setenv("GROWTH_STRIPE__API_KEY", "rk_test_GrowthCanary1")
+    home = Home(Path(), Path(), database_url, database_url)
+    before = everything(database_url)
+    check_home(home)
+    check_home(replace(home, is_demo=True))
+    assert everything(database_url) == before
+    migrate_home(home)
+    assert everything(database_url) != before
+
+
+def test_a_dry_run_is_refused_where_the_real_run_would_be(database_url, monkeypatch):
+    home = Home(Path(), Path(), database_url, database_url)
+    monkeypatch.setenv("GROWTH_STRIPE__API_KEY", "rk_test_GrowthCanary1")
+    migrate_home(home)
+    with pytest.raises(ConfigurationError, match="holds real data"):
+        check_home(replace(home, is_demo=True))
+    monkeypatch.setenv("GROWTH_STRIPE__API_KEY", "rk_live_GrowthCanary2")
+    with pytest.raises(ConfigurationError, match="holds test-mode rows"):
+        check_home(home)
 
 
 def test_demo_and_real_data_never_share_a_database(database_url):

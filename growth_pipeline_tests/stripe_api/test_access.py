@@ -1,8 +1,12 @@
 import pytest
 
+from growth_pipeline.billing import resources
 from growth_pipeline.core.errors import ConfigurationError, ExitCode, UnknownValueError
+from growth_pipeline.operate import doctor
+from growth_pipeline.settings import load_settings
 from growth_pipeline.stripe_api.access import StripeAccess
 from growth_pipeline.stripe_api.client import StripeReader
+from growth_pipeline.web import app
 
 
 def _access(**fields):
@@ -113,3 +117,35 @@ def test_all_accounts_of_a_key_spend_from_one_budget_of_requests():
 def test_a_connected_account_is_named_by_its_id(account):
     with pytest.raises(ConfigurationError, match="no account id"):
         _access(connected_account=account)
+
+
+def test_whoever_asks_stripe_does_so_within_the_settings_and_the_shared_budget(
+    tmp_path, monkeypatch
+):
+    stripe = {
+        "api_key": "rk_live_GrowthCanary1",
+        "account_id": "acct_1",
+        "connected_accounts": "acct_2",
+        "requests_per_second": 7,
+        "endpoint_requests_per_second": 3,
+        "concurrent_requests": 5,
+        "timeout_seconds": 11,
+        "retry_seconds": 13,
+    }
+    for name, value in stripe.items():
+        monkeypatch.setenv(f"GROWTH_STRIPE__{name.upper()}", str(value))
+    monkeypatch.setenv("GROWTH_STATE_DIR", str(tmp_path))
+    settings = load_settings()
+    expected = _access(
+        api_key="rk_live_GrowthCanary1",
+        requests_per_second=7,
+        endpoint_requests_per_second=3,
+        timeout_seconds=11,
+        retry_seconds=13,
+        concurrent_requests=5,
+        budget_folder=tmp_path.resolve() / "limits",
+    )
+    assert doctor.stripe_access(settings) == expected
+    for account in ("acct_1", "acct_2"):
+        with resources.open_reader(account) as of_a_run, app.open_reader(settings, account) as web:
+            assert of_a_run.access == web.access == expected.of_account(account)

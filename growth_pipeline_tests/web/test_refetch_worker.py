@@ -72,3 +72,21 @@ def test_without_anybody_to_ask_it_does_not_even_begin(store):
     worker.start()
     worker.stop()
     assert store.count_refetches(later()) == {"thin_event": 1}
+
+
+def test_an_account_in_trouble_holds_up_no_other(store, seed):
+    reader = AnsweringStripe([a_customer_of(seed)], at=NOON + 10**7)
+
+    @contextmanager
+    def no_key():
+        raise ConfigurationError("no key for the first account")
+        yield
+
+    @contextmanager
+    def open_reader():
+        yield reader
+
+    worker = RefetchWorker(store, [no_key, open_reader], clock=later, poll_seconds=0.01)
+    worker.start()
+    wait_until(lambda: reader.asked == ["cus_0"])
+    worker.stop()

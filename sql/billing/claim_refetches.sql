@@ -1,4 +1,5 @@
 -- Grain: one object that is due, taken by one asker until its claim runs out.
+-- Why the fewest attempts first: one that never gets an answer must not be first for ever.
 -- Why claimed and not locked: no transaction stays open while Stripe is asked.
 with due as (
     select
@@ -12,7 +13,7 @@ with due as (
         and livemode = %(livemode)s
         and due_at <= %(now)s
         and (claimed_until is null or claimed_until < %(now)s)
-    order by due_at, object, id
+    order by due_at, attempts, object, id
     limit %(limit)s
     for update skip locked
 )

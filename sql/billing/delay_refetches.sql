@@ -1,10 +1,18 @@
--- Grain: one object that Stripe could not be asked about, with the reason; it is asked later.
+-- Grain: one object without a usable answer, with the reason; it is asked about later. Each attempt
+-- doubles the wait, up to an hour; one that was not asked about had no attempt.
 update billing.refetches as waiting
 set
     claim = null,
     claimed_until = null,
-    due_at = %(due_at)s,
-    last_error = failed.reason
+    attempts = waiting.attempts - case when %(was_asked)s then 0 else 1 end,
+    due_at = %(now)s::timestamptz + make_interval(
+        secs => least(
+            3600,
+            %(seconds)s
+            * case when %(was_asked)s then 2 ^ least(greatest(waiting.attempts - 1, 0), 12) else 1 end
+        )
+    ),
+    last_error = coalesce(failed.reason, waiting.last_error)
 from unnest(
     %(account_ids)b::text [],
     %(livemodes)b::boolean [],

@@ -1,4 +1,5 @@
 -- Grain: one event whose fate is decided; `reason` says why it was ignored or quarantined.
+-- Why greatest: `now` is when applying began, and events arrive meanwhile.
 update billing.inbox
 set
     state = event.state,
@@ -6,7 +7,7 @@ set
     object = event.object,
     object_id = event.object_id,
     effect = event.effect,
-    applied_at = %(now)s
+    applied_at = greatest(%(now)s, inbox.received_at)
 from unnest(
     %(account_ids)b::text [],
     %(livemodes)b::boolean [],

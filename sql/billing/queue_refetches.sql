@@ -28,7 +28,9 @@ due_at = greatest(
     excluded.due_at,
     case
         when waiting.claim is not null
-            then %(now)s::timestamptz + make_interval(secs => least(3600, 2 ^ waiting.attempts))
+            then
+                %(now)s::timestamptz
+                + make_interval(secs => least(3600, 2 ^ least(waiting.attempts, 12)))
     end
 ),
 claimed_until = null,
