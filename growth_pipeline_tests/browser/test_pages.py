@@ -130,6 +130,7 @@ def test_dagster_draws_the_assets_of_a_slice_as_a_graph(demo, visit, group, asse
     from playwright.sync_api import expect
 
     seen = visit()
+    seen.page.set_viewport_size({"width": 1800, "height": 4400})  # it draws only what is in view
     seen.page.goto(f"{demo.dagster}/locations/growth_pipeline/asset-groups/{group}/lineage")
     for asset in assets:
         seen.page.get_by_text(asset, exact=True).first.wait_for()
