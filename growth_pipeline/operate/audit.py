@@ -16,7 +16,7 @@ from pathlib import Path
 
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 from growth_pipeline.core.periods import Month, PeriodState
-from growth_pipeline.operate.home import migrate_home, open_home
+from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import load_settings
 
@@ -100,7 +100,7 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
                 f"{month} is before {first}, where the history begins",
                 remedy="set GROWTH_HISTORY_START to an earlier month",
             )
-        migrate_home(home)
+        (check_home if dry_run else migrate_home)(home)
         # Only now: Dagster reads its home from the environment that open_home made.
         from growth_pipeline.definitions import launch
 
