@@ -12,7 +12,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import chain, cycle, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,59 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return pl.read_parquet(answer["path"]).drop(READ_AT).to_dicts()
 
 
-def asked(server: hostile.HostileStripe) -> Counter[str]:
-    """How often each page was asked for, by the object it begins behind and where it ends."""
-    return Counter(
-        request.params.get("starting_after", "the newest of ") + request.params["created[lt]"]
-        for request in server.requests
-    )
+@dataclass
+class Survived:
+    """A reading that was killed again and again until it came to its end.
+
+    `windows`: pages of each window by its end; `requests`: how often each was asked for a page;
+    `may_repeat`: at how many kills it was open, or asked for, so that one page was on its way.
+    """
+
+    answer: dict[str, Any]
+    kills: int = 0
+    windows: dict[int, int] = field(default_factory=dict)
+    requests: Counter[int] = field(default_factory=Counter)
+    may_repeat: Counter[int] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def repeated(self) -> dict[int, int]:
+        """Pages that were asked for once more, by the end of their window."""
+        return {end: times - self.windows.get(end, 0) for end, times in self.requests.items()}
+
+
+def kill_until_done(
+    extractor: subprocess.Popen[str],
+    server: hostile.HostileStripe,
+    folder: Path,
+    plan: Iterator[tuple[int, str]],
+) -> Survived:
+    """Read the list, killed as each (page, place) of the plan says, until a reading ends."""
+    server.requests.clear()
+    survived = Survived({"killed": True})
+    done: set[int] = set()
+    while survived.answer["killed"]:
+        at, place = next(plan)
+        seen = len(server.requests)
+        survived.answer = carry_out(extractor, server, folder, kill_at=at, place=place)
+        asked_for = {end_of(request) for request in server.requests[seen:]}
+        survived.violations += [f"the window before {end} was done" for end in asked_for & done]
+        if survived.answer["killed"]:
+            survived.kills += 1
+            kept = windows_kept(folder)
+            done = {end for end, is_done in kept.items() if is_done}
+            # Also those that nothing was recorded of yet.
+            survived.may_repeat.update((set(kept) | asked_for) - done)
+    survived.requests = Counter(end_of(request) for request in server.requests)
+    certificate = survived.answer["certificate"]
+    survived.windows = {one["window"][1]: one["pages"] for one in certificate["windows"]}
+    survived.violations += [
+        f"the window before {end}: {pages} pages again after {survived.may_repeat[end]} kills"
+        for end, pages in survived.repeated().items()
+        if pages > survived.may_repeat[end]
+    ]
+    survived.violations += [] if covers(certificate) else ["windows leave a gap"]
+    survived.violations += [] if certificate["resumed"] else ["it did not go on"]
+    return survived
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -85,25 +133,25 @@ def test_killed_at_every_page_it_repeats_at_most_one_and_the_result_is_the_same(
     with hostile.HostileStripe(seed, 1_900) as server:
         undisturbed = carry_out(extractor, server, tmp_path / "undisturbed")
         least = len(server.requests)
-        server.requests.clear()
-        kills = 0
         # After a kill before its record a page comes again, and the next one is due.
-        at = 1 if place == "after" else 2
-        answer = carry_out(extractor, server, tmp_path / "killed", kill_at=1, place=place)
-        while answer["killed"]:
-            kills += 1
-            answer = carry_out(extractor, server, tmp_path / "killed", kill_at=at, place=place)
-        again = asked(server)
-    refetched = sum(again.values()) - least
-    violations = [] if rows(answer) == rows(undisturbed) else ["rows differ"]
-    violations += [f"{page} {times} times" for page, times in again.items() if times > 2]
-    violations += [f"{refetched} pages again"] if refetched > kills else []
-    violations += ["a page after its record"] if place == "after" and refetched else []
-    violations += [] if answer["certificate"]["resumed"] else ["it did not go on"]
+        plan = chain([(1, place)], repeat((1 if place == "after" else 2, place)))
+        survived = kill_until_done(extractor, server, tmp_path / "killed", plan)
+    refetched = sum(survived.repeated().values())
+    violations = survived.violations
+    violations += [] if rows(survived.answer) == rows(undisturbed) else ["rows differ"]
+    if len(survived.windows) == 1:  # some companies' lists are cut: then a page of each may repeat
+        most = 0 if place == "after" else survived.kills
+        violations += [f"{refetched} pages again"] if refetched > most else []
     acceptance_line(
-        f"R13 {place}", violations=violations, pages=least, kills=kills, refetched=refetched
+        f"R13 {place}",
+        violations=violations,
+        pages=least,
+        windows=len(survived.windows),
+        kills=survived.kills,
+        refetched=refetched,
+        allowed=survived.may_repeat.total(),
     )
-    assert kills >= least - 1
+    assert survived.kills >= least - 1
     assert list((tmp_path / "killed" / "extracts").rglob("*.pages")) == []
 
 
@@ -111,50 +159,23 @@ def test_killed_in_many_windows_each_repeats_at_most_one_page(
     extractor, tmp_path, seed, full, acceptance_line
 ):
     size = 100_000 if full else 12_000
-    may_repeat: Counter[int] = Counter()
-    done: set[int] = set()
-    violations = []
     with hostile.HostileStripe(seed, size) as server:
         undisturbed = carry_out(extractor, server, tmp_path / "undisturbed")
-        server.requests.clear()
-        kills = 0
-        answer = {"killed": True}
-        while answer["killed"]:
-            place = PLACES[kills % len(PLACES)]
-            step = size // 2_000
-            seen = len(server.requests)
-            answer = carry_out(extractor, server, tmp_path / "killed", kill_at=step, place=place)
-            kills += answer["killed"]
-            asked_for = {end_of(request) for request in server.requests[seen:]}
-            violations += [f"the window before {end} was done" for end in asked_for & done]
-            if answer["killed"]:
-                kept = windows_kept(tmp_path / "killed")
-                done = {end for end, is_done in kept.items() if is_done}
-                # Also those that nothing was recorded of yet.
-                may_repeat.update((set(kept) | asked_for) - done)
-        requests = Counter(end_of(request) for request in server.requests)
-    certificate = answer["certificate"]
-    windows = {one["window"][1]: one["pages"] for one in certificate["windows"]}
-    # In each window that was open at a kill, only the request that was on its way then.
-    repeated = {end: times - windows.get(end, 0) for end, times in requests.items()}
-    violations += [] if rows(answer) == rows(undisturbed) else ["rows differ"]
-    violations += [
-        f"the window before {end}: {pages} pages again after {may_repeat[end]} kills"
-        for end, pages in repeated.items()
-        if pages > may_repeat[end]
-    ]
-    violations += [] if covers(certificate) else ["windows leave a gap"]
+        plan = zip(repeat(size // 2_000), cycle(PLACES), strict=False)
+        survived = kill_until_done(extractor, server, tmp_path / "killed", plan)
+    violations = survived.violations
+    violations += [] if rows(survived.answer) == rows(undisturbed) else ["rows differ"]
     acceptance_line(
         "R13 windows",
         violations=violations,
         objects=size // 2,
-        windows=len(windows),
-        kills=kills,
-        refetched=sum(repeated.values()),
-        allowed=may_repeat.total(),
+        windows=len(survived.windows),
+        kills=survived.kills,
+        refetched=sum(survived.repeated().values()),
+        allowed=survived.may_repeat.total(),
     )
-    assert len(windows) > 1
-    assert kills > 3
+    assert len(survived.windows) > 1
+    assert survived.kills > 3
 
 
 def end_of(request: Request) -> int:
