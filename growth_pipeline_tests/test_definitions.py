@@ -35,11 +35,14 @@ GROUPS = {
 }
 CHECKS = {
     "audit/findings": [
-        *("amounts_agree", "booked_payments_exist_in_stripe", "currencies_agree"),
-        *("disputes_agree", "fees_and_net_agree", "months_agree", "payments_are_booked_once"),
-        *("references_exist", "refunds_agree", "rows_are_of_this_account"),
-        *("settled_payments_are_booked", "sources_are_complete", "statuses_agree"),
-        *("totals_are_explained", "verdict"),
+        *("access_agrees_with_payment", "amounts_agree", "booked_payments_exist_in_stripe"),
+        *("currencies_agree", "customers_agree", "disputes_agree"),
+        *("events_arrived", "fees_and_net_agree", "invoices_agree"),
+        *("mirror_is_fresh", "months_agree", "payments_are_booked_once"),
+        *("payouts_agree", "references_exist", "refunds_agree"),
+        *("rows_are_of_this_account", "settled_payments_are_booked", "sources_are_complete"),
+        *("statuses_agree", "subscriptions_agree", "totals_are_explained"),
+        *("verdict",),
     ],
     "audit/report": ["files_are_whole"],
     "alerts/outbox": ["every_alert_arrived"],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from growth_pipeline.audit.findings import CODES
+from growth_pipeline.audit.codes import CODES
 from growth_pipeline.cli import app
 from growth_pipeline.core.errors import ExitCode
 from growth_pipeline.operate.assets_page import assets_page

@@ -26,6 +26,7 @@ from growth_pipeline.audit.evidence import (
     unlinked_finding,
 )
 from growth_pipeline.audit.examine import Examination, Judged
+from growth_pipeline.audit.examiners import EXAMINERS
 from growth_pipeline.audit.findings import (
     Finding,
     Verdict,
@@ -35,6 +36,7 @@ from growth_pipeline.audit.findings import (
     verdict_of,
 )
 from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Window
+from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import (
     ManifestReader,
     Problem,
@@ -100,6 +102,7 @@ class Audit:
     run_id: str | None = None
     definition: str = DEFINITION
     artifacts: Mapping[str, str] = field(default_factory=dict)
+    sections: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def audit_id(self) -> uuid.UUID:
@@ -187,9 +190,13 @@ def run_audit(
             fresh=FreshPayments(asker, sources.api_version()),
         )
         result = _examine(desk, store, frame)
+    view = View(scope, month, window, sources, engine, store, asker, frame)
+    sections = [examine(view) for examine in EXAMINERS]
     problems = [*sources.problems, *result.problems]
+    problems += [problem for section in sections for problem in section.problems]
     problems += [Problem(resource, reason) for resource, reason in asker.failures.items()]
-    findings = result.findings + [
+    findings = result.findings + [one for section in sections for one in section.findings]
+    findings += [
         source_finding(resource, reason, frame)
         for resource, reason in source_reasons(problems).items()
     ]
@@ -215,6 +222,7 @@ def run_audit(
         totals=result.totals,
         sources=(*sources.certificates(), read),
         run_id=run_id,
+        sections=tuple(section.to_dict() for section in sections),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.findings import CODES, Severity
+from growth_pipeline.audit.codes import CODES, Severity
 from growth_pipeline.core.charts import QUIET, Spec, bar_chart, stack
 from growth_pipeline.core.display import format_money, format_number
 

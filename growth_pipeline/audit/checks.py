@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from growth_pipeline.audit.findings import Finding, Severity, Verdict, count_by_code
+from growth_pipeline.audit.codes import Severity
+from growth_pipeline.audit.findings import Finding, Verdict, count_by_code
 from growth_pipeline.billing.partitions import monthly_check
 from growth_pipeline.core.errors import GrowthError, UnknownValueError
 from growth_pipeline.core.money import to_major
@@ -67,6 +68,39 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Every row and balance transaction points at something known.",
         ("balance_unlinked", "orphan_row"),
     ),
+    "invoices_agree": (
+        "Every paid invoice and credit note is explained and booked.",
+        ("invoice_payment_sum", "invoice_paid_no_charge", "credit_note_unapplied"),
+    ),
+    "payouts_agree": (
+        "Every payout is the sum of its balance transactions and arrives.",
+        ("payout_unbalanced", "payout_failed", "payout_late"),
+    ),
+    "subscriptions_agree": (
+        "Both sides have the same subscriptions, plans, seats and periods.",
+        (
+            "subscription_missing",
+            "subscription_status",
+            "duplicate_subscription",
+            "tier_mismatch",
+            "quantity_mismatch",
+            "period_mismatch",
+            "mrr_drift",
+        ),
+    ),
+    "access_agrees_with_payment": (
+        "Who pays has access, and nobody else.",
+        ("paid_not_provisioned", "provisioned_not_paid"),
+    ),
+    "customers_agree": (
+        "Every paying customer is one user's, and lives in Stripe.",
+        ("customer_unmapped", "customer_shared", "customer_deleted", "email_differs"),
+    ),
+    "events_arrived": (
+        "Every event of Stripe's list arrived and could be read.",
+        ("event_gap", "unknown_version"),
+    ),
+    "mirror_is_fresh": ("Mirrored rows are what Stripe shows today.", ("stale_row",)),
     "months_agree": ("Both sides book a payment in the same month.", ("period_cutoff",)),
     "totals_are_explained": (
         "Booked less Stripe's total is what the findings say, to the minor unit.",

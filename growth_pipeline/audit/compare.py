@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from growth_pipeline.audit.findings import CODES, Severity, in_table_order
+from growth_pipeline.audit.codes import CODES, Severity
+from growth_pipeline.audit.findings import in_table_order
 from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 
 FINAL_STATUSES: Final = frozenset({"succeeded", "failed"})

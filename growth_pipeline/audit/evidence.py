@@ -11,16 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Cause, Severity
 from growth_pipeline.audit.examine import Judged
-from growth_pipeline.audit.findings import (
-    CODES,
-    MADE_BY_ROW,
-    Cause,
-    Finding,
-    Severity,
-    action_of,
-    finding_fingerprint,
-)
+from growth_pipeline.audit.findings import Finding, action_of, finding_fingerprint
 from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month

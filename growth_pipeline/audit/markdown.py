@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, Verdict, action_of
+from growth_pipeline.audit.codes import CODES, Cause, Severity
+from growth_pipeline.audit.findings import Finding, Verdict, action_of
 from growth_pipeline.audit.totals import CurrencyTotals
 from growth_pipeline.core.display import format_number
 from growth_pipeline.core.markdown import (

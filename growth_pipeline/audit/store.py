@@ -18,7 +18,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.findings import Cause, Finding, Severity, Verdict, sort_findings
+from growth_pipeline.audit.codes import Cause, Severity
+from growth_pipeline.audit.findings import Finding, Verdict, sort_findings
 from growth_pipeline.audit.totals import CurrencyTotals
 from growth_pipeline.core.errors import RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
@@ -172,6 +173,7 @@ class AuditStore:
             run_id=row["run_id"],
             definition=row["definition"],
             artifacts=row["artifacts"],
+            sections=tuple(row["sections"]),
         )
 
     def findings(self, scope: Scope, month: Month, *, with_closed: bool = False) -> list[Finding]:
@@ -244,6 +246,7 @@ def _audit_row(audit: Audit) -> dict[str, Any]:
         "totals": Jsonb({currency: one.to_dict() for currency, one in audit.totals.items()}),
         "sources": Jsonb(list(audit.sources), dumps=_dump),
         "artifacts": Jsonb(dict(audit.artifacts)),
+        "sections": Jsonb(list(audit.sections), dumps=_dump),
         "run_id": audit.run_id,
     }
 

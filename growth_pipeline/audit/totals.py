@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from growth_pipeline.audit.findings import CODES, Finding
+from growth_pipeline.audit.codes import CODES
+from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.sides import BookedRow, StripePayment
 
 

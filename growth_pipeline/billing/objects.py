@@ -88,6 +88,9 @@ AUDITED_OBJECTS: Final = (
     "refunds",
     "disputes",
     "balance_transactions",
+    "invoice_payments",
+    "credit_notes",
+    "payouts",
 )
 
 # Kinds that a backfill brings into the mirror, in the order of applying. Charges come last: when

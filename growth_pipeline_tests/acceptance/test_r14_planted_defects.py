@@ -18,7 +18,8 @@ import psycopg
 import pytest
 
 from growth_pipeline.audit.audit import Audit, run_audit
-from growth_pipeline.audit.findings import CODES, Verdict
+from growth_pipeline.audit.codes import CODES
+from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.extract import extract_month
 from growth_pipeline.core.ids import Scope

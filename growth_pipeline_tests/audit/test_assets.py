@@ -11,7 +11,7 @@ import pytest
 
 from growth_pipeline.audit.assets import findings, report
 from growth_pipeline.audit.checks import GROUPS, check_report
-from growth_pipeline.audit.findings import CODES
+from growth_pipeline.audit.codes import CODES
 from growth_pipeline.audit.resources import remembering_store
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.assets import mirror, stripe_lists
@@ -187,7 +187,7 @@ def test_a_month_that_was_never_extracted_fails_its_check_and_not_its_run(resour
     failed = failed_checks(result)
     assert set(failed) == {"sources_are_complete", "verdict"}
     assert failed["sources_are_complete"][0] == "ERROR"
-    assert made(result, "audit__findings")["counts"] == {"source_incomplete": 8}
+    assert made(result, "audit__findings")["counts"] == {"source_incomplete": 11}
 
 
 def test_a_key_that_is_missing_is_not_needed_until_there_is_a_question(a_company, resources):

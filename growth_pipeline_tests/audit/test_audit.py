@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from growth_pipeline.audit.findings import Cause, Severity, Verdict
+from growth_pipeline.audit.codes import Cause, Severity
+from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline_tests.audit.company import (

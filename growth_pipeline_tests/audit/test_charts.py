@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from growth_pipeline.audit.charts import audit_picture, findings_chart, sides_chart
-from growth_pipeline.audit.findings import CODES
+from growth_pipeline.audit.codes import CODES
 from growth_pipeline.audit.totals import CurrencyTotals, Side
 from growth_pipeline.core.charts import data_uri, render_png
 from growth_pipeline_tests.audit.test_report import a_finding, an_audit

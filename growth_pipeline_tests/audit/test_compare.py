@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.compare import amount_factor, classify_pair, kept_row, subset_sums
-from growth_pipeline.audit.findings import Severity
 from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 
 START, END, AS_OF = 1_759_276_800, 1_761_955_200, 1_762_041_600  # October 2025, 2 November 2025

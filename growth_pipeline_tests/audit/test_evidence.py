@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.compare import classify_pair
 from growth_pipeline.audit.evidence import (
     Frame,
@@ -13,7 +14,6 @@ from growth_pipeline.audit.evidence import (
     stuck_refund_finding,
 )
 from growth_pipeline.audit.examine import Judged
-from growth_pipeline.audit.findings import Cause, Severity
 from growth_pipeline.audit.sides import Pair
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from growth_pipeline.audit.codes import CODES, Severity
 from growth_pipeline.audit.findings import (
-    CODES,
     Finding,
-    Severity,
     Verdict,
     count_by_code,
     count_by_severity,
@@ -38,8 +37,12 @@ def test_the_codes_are_those_of_the_contract_in_its_order():
         == (
             "source_incomplete livemode_leak account_leak missing_in_stripe missing_in_db duplicate_row status_mismatch"
             " uncaptured_booked currency_mismatch amount_mismatch amount_rounding refund_missing refund_excess"
-            " refund_failed_booked refund_stuck dispute_missing dispute_state fee_mismatch net_mismatch balance_unlinked"
-            " orphan_row period_cutoff bridge_nonzero"
+            " refund_failed_booked refund_stuck dispute_missing dispute_state invoice_payment_sum"
+            " invoice_paid_no_charge credit_note_unapplied fee_mismatch net_mismatch balance_unlinked"
+            " payout_unbalanced payout_failed payout_late subscription_missing subscription_status"
+            " duplicate_subscription paid_not_provisioned provisioned_not_paid tier_mismatch quantity_mismatch"
+            " period_mismatch mrr_drift customer_unmapped customer_shared customer_deleted event_gap"
+            " unknown_version orphan_row stale_row email_differs period_cutoff bridge_nonzero"
         ).split()
     )
 

@@ -13,7 +13,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.findings import CODES, Cause, Finding, Severity, Verdict
+from growth_pipeline.audit.codes import CODES, Cause, Severity
+from growth_pipeline.audit.findings import Finding, Verdict
 from growth_pipeline.audit.markdown import FINDINGS_SHOWN
 from growth_pipeline.audit.report import (
     csv_cell,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from growth_pipeline.audit.findings import Finding, Severity
+from growth_pipeline.audit.codes import Severity
+from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.totals import CurrencyTotals, Ledger, Side
 from growth_pipeline_tests.audit.test_compare import a_payment, a_row
 

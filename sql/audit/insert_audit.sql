@@ -14,6 +14,7 @@ insert into audit.audits as stored (
     totals,
     sources,
     artifacts,
+    sections,
     run_id
 )
 values (
@@ -31,6 +32,7 @@ values (
     %(totals)s,
     %(sources)s,
     %(artifacts)s,
+    %(sections)s,
     %(run_id)s
 )
 on conflict (audit_id) do update set artifacts = stored.artifacts || excluded.artifacts

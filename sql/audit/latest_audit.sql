@@ -10,6 +10,7 @@ select
     totals,
     sources,
     artifacts,
+    sections,
     run_id
 from audit.audits
 where account_id = %(account_id)s and livemode = %(livemode)s and month = %(month)s

@@ -1,0 +1,98 @@
+"""What every part of an audit beside the payments looks like: what it is given, what it answers.
+
+A part is one kind of Stripe object compared with what the database has of it. The list of all
+parts is examiners.py; each part's rules are in a module of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from growth_pipeline.audit.confirm import Asker
+from growth_pipeline.audit.evidence import Frame
+from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.matching import QueryEngine, Row, Table, Window
+from growth_pipeline.audit.sources import Problem, Sources
+from growth_pipeline.billing.columns import SCHEMAS
+from growth_pipeline.core.ids import Scope
+from growth_pipeline.core.periods import Month
+from growth_pipeline.storage.sql import load_sql
+
+
+@dataclass(frozen=True)
+class View:
+    """What a part of the audit may look at: the files, the database, Stripe itself. Reads only.
+
+    `store` is asked by SQL statements of the audit slice; each part states in a Protocol of its
+    own which methods it needs.
+    """
+
+    scope: Scope
+    month: Month
+    window: Window
+    sources: Sources
+    engine: QueryEngine
+    store: Any
+    asker: Asker
+    frame: Frame
+
+    def has(self, resource: str) -> bool:
+        """Whether the month's list of a resource can be relied on."""
+        return resource in self.sources.month
+
+    def of_month(self, resource: str) -> Table:
+        """The month's objects; an empty table where the list is missing."""
+        return self.sources.paths(resource) or pl.DataFrame(schema=SCHEMAS[resource])
+
+    def from_month_on(self, resource: str) -> Table:
+        """Objects of the month and of every later one."""
+        paths = self.sources.paths_from_month_on(resource)
+        return paths or pl.DataFrame(schema=SCHEMAS[resource])
+
+    def of_all_months(self, resource: str) -> Table:
+        """Objects of every month that was extracted."""
+        return self.sources.paths_of_all(resource) or pl.DataFrame(schema=SCHEMAS[resource])
+
+    def rows(
+        self,
+        statement: str,
+        tables: Mapping[str, Table],
+        params: Mapping[str, object] | None = None,
+    ) -> list[Row]:
+        """Result of one statement of sql/audit/ in the engine."""
+        return self.engine.query(load_sql(f"audit/{statement}"), tables, params or None).to_dicts()
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one part of the audit found.
+
+    `judged`: objects of the month that were compared. `sides`: figures of both sides by measure,
+    each `{"stripe": ..., "database": ..., "currency": ... or None}`; money in minor units, None is
+    unknown. `problems`: sources without a verdict. `not_judged`: why a part was left out, in one
+    sentence for people each; that is no finding.
+    """
+
+    name: str
+    judged: int = 0
+    findings: tuple[Finding, ...] = ()
+    sides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    not_judged: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The section as JSON knows it, without its findings."""
+        return {
+            "section": self.name,
+            "judged": self.judged,
+            "findings": len(self.findings),
+            "sides": {name: dict(side) for name, side in self.sides.items()},
+            "not_judged": list(self.not_judged),
+        }
+
+
+Examiner: TypeAlias = Callable[[View], Section]
