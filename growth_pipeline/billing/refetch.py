@@ -22,6 +22,7 @@ from growth_pipeline.billing.ledger import Fetched, apply_fetched_in, ask_about
 from growth_pipeline.billing.objects import BY_OBJECT
 from growth_pipeline.billing.store import BillingStore, MirrorTurn, WaitingQuestion
 from growth_pipeline.billing.tables import ObjectKey
+from growth_pipeline.billing.witness import check_account
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.stripe_api.answers import raw_text
@@ -114,6 +115,8 @@ def refetch_waiting(
             break
         limit -= len(questions)
         answers = _ask(reader, questions, is_stopping)
+        if any(each.is_gone for each in answers.fetched):  # or the key is another account's
+            check_account(reader.scope, store, partial(fetch, reader))
         with store.mirror_turn() as turn:
             unusable = _settle(turn, answers.fetched, now=now)
             refused = answers.refused | unusable

@@ -255,3 +255,25 @@ def test_questions_wait_on_for_the_key_of_their_own_account(store, database):
         until=at(START) + timedelta(hours=3),
         limit=10,
     )
+
+
+def test_silence_about_an_object_that_can_be_deleted_is_checked_by_one_that_cannot(store, database):
+    hear_of(store, a_living_charge("ch_1"))
+    ring = [("evt_1", "a", "b"), ("evt_2", "b", "a")]
+    receive(
+        store,
+        [
+            an_event(
+                "invoice.updated",
+                a_living_invoice("in_1", status="draft", created=START, livemode=True, number=now),
+                id=id_,
+                created=START,
+                previous={"number": before},
+                livemode=True,
+            )
+            for id_, now, before in ring
+        ],
+    )
+    with pytest.raises(ConfigurationError, match="knows no charge ch_1"):
+        refetch_waiting(store, Silence(), now=at(START + 60))
+    assert changed(database) == ([], [], [])
