@@ -91,9 +91,8 @@ class HostileStripe(StripeListServer):
         objects = self.objects[resource]  # newest first
         if resource == "subscriptions" and params.get("status") != "all":
             objects = [found for found in objects if found["status"] != "canceled"]
-        ages = [-found["created"] for found in objects]
-        newest = bisect_left(ages, 1 - int(params.get("created[lt]", END)))
-        oldest = bisect_left(ages, 1 - int(params.get("created[gte]", START)))
+        newest = bisect_left(objects, 1 - int(params.get("created[lt]", END)), key=_age)
+        oldest = bisect_left(objects, 1 - int(params.get("created[gte]", START)), key=_age)
         return objects[newest:oldest]
 
 
@@ -127,6 +126,10 @@ class _Bucket:
             return False
         self.tokens -= 1
         return True
+
+
+def _age(found: dict[str, Any]) -> int:
+    return -int(found["created"])
 
 
 def company(seed: int, count: int) -> dict[str, list[dict[str, Any]]]:
