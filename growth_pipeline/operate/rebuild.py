@@ -22,7 +22,7 @@ def rebuild(*, now: datetime, check_only: bool, say: Callable[[str], None]) -> R
             said = objects
             say(f"{objects} objects built again")
 
-    with open_store(say) as store:
+    with open_store(say, read_only=check_only) as store:
         return rebuild_mirror(store, now=now, check_only=check_only, on_progress=tell)
 
 

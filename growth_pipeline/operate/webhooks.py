@@ -15,7 +15,7 @@ from growth_pipeline.billing.mirror import Applied, apply_waiting
 from growth_pipeline.billing.store import BillingStore, QuarantinedEvent
 from growth_pipeline.billing.trace import Trace, trace_event
 from growth_pipeline.core.errors import ExitCode, UsageError
-from growth_pipeline.operate.home import migrate_home, open_home
+from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.storage.postgres import Database
 
@@ -23,14 +23,15 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def open_store(say: Say) -> Iterator[BillingStore]:
+def open_store(say: Say, *, read_only: bool = False) -> Iterator[BillingStore]:
     """The store of this folder's configuration, or of the demo that runs here.
 
+    Who only reads does not bring the database up to date.
     Raises: ConfigurationError, RemoteUnavailableError.
     """
     log_for_a_person(say)
     with open_home() as home:
-        migrate_home(home)
+        (check_home if read_only else migrate_home)(home)
         with Database(home.database_url, application_name="growth command") as database:
             yield BillingStore(database)
 
@@ -90,7 +91,7 @@ class Replayed:
 
 def list_dead_letters(limit: int, *, say: Say) -> DeadLetters:
     """The dead letters of this installation."""
-    with open_store(say) as store:
+    with open_store(say, read_only=True) as store:
         return DeadLetters(store.quarantined(limit), store.inbox_counts())
 
 
@@ -99,7 +100,7 @@ def replay(event_id: str | None, *, now: datetime, dry_run: bool, say: Say) -> R
 
     Raises: UsageError for an event that is unknown or was applied.
     """
-    with open_store(say) as store:
+    with open_store(say, read_only=dry_run) as store:
         if event_id is not None:
             _check_can_replay(store, event_id)
         if dry_run:
@@ -111,7 +112,7 @@ def replay(event_id: str | None, *, now: datetime, dry_run: bool, say: Say) -> R
 
 def trace(event_id: str, *, say: Say) -> list[Trace]:
     """What an event did. Raises: UsageError for one that never came."""
-    with open_store(say) as store:
+    with open_store(say, read_only=True) as store:
         found = trace_event(store, event_id)
     if not found:
         raise _unknown(event_id)
