@@ -1,8 +1,10 @@
-"""Audit compare of N against N payments, beside the same full outer join in plain DuckDB.
+"""The audit of a month of N payments, beside bare DuckDB joins of the same columns.
 
-Both read the same Parquet file and the same frame, in one process, in turns; the best of each
-counts. Run: `python benchmarks/bench_audit.py --rows 1000000`. Prints one JSON line; the ratio is
-what matters, the milliseconds belong to the machine.
+Everything is real: extract files in a lake, booked rows in Postgres, `run_audit` in a process of
+its own whose peak memory is all of it. The bare joins run in another process over the same files,
+with the same bounds: every pair of objects that the audit compares, as one plain full outer join.
+Run: `python benchmarks/bench_audit.py --rows 5000000`. Prints one JSON line; the ratios and the
+memory are what matter, the seconds belong to the machine.
 """
 
 from __future__ import annotations
@@ -10,9 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,246 +26,333 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from growth_pipeline.audit.matching import Matcher, Window
-from growth_pipeline.audit.sources import Sources, read_sources
+from growth_pipeline.audit.audit import Audit, run_audit
+from growth_pipeline.audit.books import BookedPayments
+from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.columns import SCHEMAS
+from growth_pipeline.billing.objects import AUDITED_OBJECTS
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
+from growth_pipeline.settings import EngineSettings
+from growth_pipeline.storage.embedded import start_embedded
 from growth_pipeline.storage.engine import Engine
 from growth_pipeline.storage.lake import Lake
+from growth_pipeline.storage.migrations import migrate
+from growth_pipeline.storage.postgres import Database
 
 SCOPE = Scope("acct_bench", True)
 MONTH = Month(2025, 10)
 AS_OF = datetime(2025, 11, 2, tzinfo=UTC)
 START = int(MONTH.start.timestamp())
 PLANTED_EVERY = 50_000
+CHUNK = 500_000
 
-# The comparison in its plainest form: the columns of the payments table, nothing around it.
-BARE = """
-select c.id, b.charge_id
-from read_parquet($path, hive_partitioning = false) as c
-full outer join books as b on c.id = b.charge_id
-where c.id is null
-    or b.charge_id is null
-    or c.status <> b.status
-    or c.captured <> b.captured
-    or c.currency <> b.currency
-    or c.amount_captured <> b.amount_minor
-    or c.amount_refunded <> b.refunded_minor
-    or c.customer <> b.customer_id
+# One payment as DuckDB and Postgres both compute it from its number.
+FACTS = """
+    'ch_3' || substr(md5('c' || n), 1, 24) as id,
+    'pi_3' || substr(md5('p' || n), 1, 24) as payment_intent,
+    'txn_3' || substr(md5('t' || n), 1, 24) as balance_transaction,
+    'in_3' || substr(md5('i' || n), 1, 24) as invoice_id,
+    'cus_' || substr(md5('u' || n {div} 7), 1, 14) as customer,
+    {start} + n * 2600000 {div} {rows} as created,
+    100 + (n * 7919) % 90000 as amount,
+    case when n % 5 = 0 then 'eur' else 'usd' end as currency
 """
-
-
-# The same comparison as the audit's, refunds and disputes from their own objects, in one statement.
-SAME = """
-with refunded as (
-    select charge, sum(amount) filter (where status in ('succeeded', 'pending')) as minor
-    from read_parquet($refunds, hive_partitioning = false) group by charge
-),
-disputed as (
-    select charge, sum(withdrawn_minor - reinstated_minor) as minor
-    from read_parquet($disputes, hive_partitioning = false) group by charge
-)
-select c.id, b.charge_id
-from read_parquet($path, hive_partitioning = false) as c
-left join refunded as r on c.id = r.charge
-left join disputed as d on c.id = d.charge
-full outer join books as b on c.id = b.charge_id
-where c.id is null
-    or b.charge_id is null
-    or c.status <> b.status
-    or (c.captured and c.paid) <> b.captured
-    or c.currency <> b.currency
-    or c.amount_captured <> b.amount_minor
-    or coalesce(r.minor, 0) <> b.refunded_minor
-    or coalesce(d.minor, 0) <> b.disputed_minor
-    or c.customer <> b.customer_id
-    or c.created <> epoch(b.created_at)::bigint
+COMMON = """
+    'acct_bench' as account_id, true as livemode, '2026-10-28.endive' as api_version,
+    timestamptz '2025-11-02 00:00:00+00' as fetched_from, timestamptz '2025-11-02 00:00:00+00' as fetched_at,
+    '{}' as raw
 """
+REFUND = "case when n % 20 = 0 then amount // 2 else 0 end"
+RESOURCES = {
+    "charges": f"""
+        select *, amount as amount_captured, {REFUND} as amount_refunded, true as captured, true as paid,
+            'succeeded' as status, false as refunded, n % 500 = 1 as disputed from facts
+    """,
+    "payment_intents": """
+        select * replace (payment_intent as id), id as latest_charge, 'succeeded' as status,
+            amount as amount_received from facts
+    """,
+    "invoices": """
+        select * replace (invoice_id as id), 'paid' as status, amount as total, amount as amount_due,
+            amount as amount_paid, 0 as amount_remaining, created as paid_at from facts
+    """,
+    "invoice_payments": """
+        select * replace ('inpay_' || n as id), invoice_id as invoice, 'paid' as status,
+            amount as amount_paid, amount as amount_requested, created as paid_at from facts
+    """,
+    "refunds": f"""
+        select * replace ('re_' || n as id, {REFUND} as amount), id as charge, 'succeeded' as status
+        from facts where n % 20 = 0
+    """,
+    "disputes": """
+        select * replace ('dp_' || n as id), id as charge, amount as withdrawn_minor,
+            amount as reinstated_minor, 'won' as status from facts where n % 500 = 1
+    """,
+    "balance_transactions": f"""
+        select * replace (balance_transaction as id), id as source, amount * 3 // 100 as fee,
+            amount - amount * 3 // 100 as net, 'charge' as type, 'charge' as reporting_category,
+            'available' as status, created as available_on from facts
+        union all
+        select * replace ('txn_re' || n as id, -({REFUND}) as amount), 're_' || n as source, 0 as fee,
+            -({REFUND}) as net, 'refund' as type, 'refund' as reporting_category,
+            'available' as status, created as available_on from facts where n % 20 = 0
+    """,
+}  # fmt: skip
+
+# Every pair of objects that the audit compares, in its plainest form.
+BARE = {
+    "payments": """
+        with refunded as (
+            select charge, sum(amount) filter (where status in ('succeeded', 'pending')) as minor
+            from read_parquet($refunds, hive_partitioning = false) group by charge
+        ),
+        disputed as (
+            select charge, sum(withdrawn_minor - reinstated_minor) as minor
+            from read_parquet($disputes, hive_partitioning = false) group by charge
+        )
+        select c.id, b.charge_id
+        from read_parquet($charges, hive_partitioning = false) as c
+        left join refunded as r on c.id = r.charge
+        left join disputed as d on c.id = d.charge
+        full outer join read_parquet($books, hive_partitioning = false) as b on c.id = b.charge_id
+        where c.id is null
+            or b.charge_id is null
+            or c.status <> b.status
+            or (c.captured and c.paid) <> b.captured
+            or c.currency <> b.currency
+            or c.amount_captured <> b.amount_minor
+            or coalesce(r.minor, 0) <> b.refunded_minor
+            or coalesce(d.minor, 0) <> b.disputed_minor
+            or c.customer <> b.customer_id
+            or c.created <> b.created
+    """,
+    "fees": """
+        select t.id, b.charge_id
+        from read_parquet($balance_transactions, hive_partitioning = false) as t
+        full outer join read_parquet($books, hive_partitioning = false) as b on t.source = b.charge_id
+        where t.type = 'charge'
+            and (t.fee <> b.fee_minor or t.net <> b.net_minor or t.currency <> b.settlement_currency)
+    """,
+    "balance": """
+        select t.id, c.id
+        from read_parquet($balance_transactions, hive_partitioning = false) as t
+        full outer join read_parquet($charges, hive_partitioning = false) as c on t.source = c.id
+        where t.amount - t.fee <> t.net
+            or (t.type = 'charge' and c.id is null)
+            or (t.currency = c.currency and t.type = 'charge' and t.amount <> c.amount_captured)
+    """,
+    "booked_invoices": """
+        select i.id, b.invoice_id
+        from read_parquet($invoices, hive_partitioning = false) as i
+        full outer join read_parquet($books, hive_partitioning = false) as b on i.id = b.invoice_id
+        where i.id is null
+    """,
+    "paid_invoices": """
+        with paid as (
+            select invoice, sum(amount_paid) as minor
+            from read_parquet($invoice_payments, hive_partitioning = false)
+            where status = 'paid' group by invoice
+        )
+        select i.id, p.invoice
+        from read_parquet($invoices, hive_partitioning = false) as i
+        full outer join paid as p on i.id = p.invoice
+        where i.status = 'paid' and (p.invoice is null or p.minor <> i.amount_paid)
+    """,
+}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rows", type=int, default=500_000)
+    arguments.add_argument("--rounds", type=int, default=2)
     arguments.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments.add_argument("--memory-limit", default=EngineSettings().memory_limit)
+    arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("--child", choices=("audit", "bare"), help=argparse.SUPPRESS)
+    arguments.add_argument("--url", help=argparse.SUPPRESS)
     given = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(run(Path(folder), given.rows, given.rounds, given.threads)))
+    if given.child:
+        print(json.dumps({"audit": audit, "bare": bare}[given.child](given)))
+    else:
+        print(json.dumps(run(given)))
 
 
-def run(folder: Path, rows: int, rounds: int, threads: int) -> dict[str, Any]:
-    lake = Lake(str(folder / "lake"))
-    books = make_company(lake, rows)
-    engine = Engine(threads=threads, temp_dir=folder / "spill")
-    sources = read_sources(lake, SCOPE, MONTH, AS_OF)
-    window = Window(
-        START, int(MONTH.end.timestamp()), int(AS_OF.timestamp()), int(AS_OF.timestamp())
-    )
-    path = sources.month["charges"].path
-    arrow = books.to_arrow(compat_level=pl.CompatLevel.newest())
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """Make the company, then audit and bare joins in turns, each in a fresh process."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-audit-"))
+    server = start_embedded(folder)
+    try:
+        url = server.url("postgres")
+        migrate(url)
+        make_files(Lake(str(folder / "lake")), given.rows)
+        make_books(url, given.rows)
+        results: dict[str, list[dict[str, Any]]] = {"audit": [], "bare": []}
+        for _ in range(given.rounds):
+            for name, told in results.items():
+                told.append(child(name, given, folder, url))
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    return summary(given, results)
 
-    def bare() -> int:
-        with duckdb.connect(config={"threads": threads}) as connection:
-            connection.register("books", arrow)
-            return connection.sql(BARE, params={"path": path}).to_arrow_table().num_rows
 
-    def same() -> int:
-        paths = {name: sources.month[name].path for name in ("refunds", "disputes")}
-        with duckdb.connect(config={"threads": threads}) as connection:
-            connection.register("books", arrow)
-            return connection.sql(SAME, params={"path": path, **paths}).to_arrow_table().num_rows
-
-    def compare() -> int:
-        return len(Matcher(engine, sources, SCOPE, window, books).differing())
-
-    def everything() -> int:
-        return audit_queries(engine, sources, window, books)
-
-    best = measure(
-        {"bare_join": bare, "same_join": same, "compare": compare, "all_queries": everything},
-        rounds,
-    )
-    found = {"bare_join": bare(), "same_join": same(), "compare": compare()}
-    assert len(set(found.values())) == 1, found
+def summary(
+    given: argparse.Namespace, results: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    best = {
+        name: min(one[name] for one in results["audit"] + results["bare"] if name in one)
+        for name in (*results["audit"][0], *results["bare"][0])
+    }
+    bare_all = sum(best[f"bare_{name}_s"] for name in BARE)
     return {
         "bench": "audit",
-        "rows": rows,
-        "threads": threads,
-        "differing": found["compare"],
-        **{f"{name}_ms": round(seconds * 1000) for name, seconds in best.items()},
-        "compare_to_bare": round(best["compare"] / best["bare_join"], 2),
-        "compare_to_same": round(best["compare"] / best["same_join"], 2),
-        "all_queries_to_bare": round(best["all_queries"] / best["bare_join"], 2),
+        "rows": given.rows,
+        "threads": given.threads,
+        "engine_memory_limit": given.memory_limit,
+        **best,
+        "peak_rss_mib": max(one["peak_rss_mib"] for one in results["audit"]),
+        "bare_all_s": round(bare_all, 2),
+        "audit_without_copy_s": round(best["audit_s"] - best["copy_s"], 2),
+        "audit_to_bare": round((best["audit_s"] - best["copy_s"]) / bare_all, 2),
     }
 
 
-def audit_queries(engine: Engine, sources: Sources, window: Window, books: pl.DataFrame) -> int:
-    """Every query of an audit: differences, fees, invoices, totals, refunds, balance, details."""
-    matcher = Matcher(engine, sources, SCOPE, window, books)
-    keys = matcher.differing() | matcher.differing_fees() | set(matcher.unknown_invoices())
-    matcher.stripe_totals()
-    matcher.booked_totals()
-    matcher.balance_check()
-    matcher.parts_without_charge()
-    matcher.stuck_refunds()
-    return len(matcher.charges(keys)) + len(matcher.rows_of(keys))
+def child(
+    name: str, given: argparse.Namespace, folder: Path, url: str
+) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", name, "--folder", str(folder), "--url", url]
+    command += ["--rows", str(given.rows), "--threads", str(given.threads)]
+    command += ["--memory-limit", given.memory_limit]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 our own
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
-def measure(jobs: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
-    """Best seconds of each, taken in turns so that a busy moment hits all of them."""
-    best: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            started = time.perf_counter()
-            job()
-            elapsed = time.perf_counter() - started
-            best[name] = min(best.get(name, elapsed), elapsed)
-    return best
+# --- the audit -----------------------------------------------------------------------------------
 
 
-def make_company(lake: Lake, rows: int) -> pl.DataFrame:
-    """Write the month's files, and return the booked rows: equal but for a few planted amounts."""
-    number = pl.int_range(0, rows, eager=True).alias("n")
-    base = pl.DataFrame({"n": number}).with_columns(
-        id=pl.format("ch_3{}Ab", pl.col("n").hash(1).cast(pl.String)),
-        payment_intent=pl.format("pi_3{}Ab", pl.col("n").hash(2).cast(pl.String)),
-        balance_transaction=pl.format("txn_3{}Ab", pl.col("n").hash(3).cast(pl.String)),
-        invoice_id=pl.format("in_3{}Ab", pl.col("n").hash(4).cast(pl.String)),
-        customer=pl.format("cus_{}", pl.col("n") // 7),
-        created=START + pl.col("n") * 2_600_000 // rows,
-        amount=100 + pl.col("n").hash(5).mod(90_000).cast(pl.Int64),
-        currency=pl.when(pl.col("n") % 5 == 0).then(pl.lit("eur")).otherwise(pl.lit("usd")),
-        is_refunded=pl.col("n") % 20 == 0,
-        is_disputed=pl.col("n") % 500 == 1,
-        account_id=pl.lit(SCOPE.account_id),
-        livemode=pl.lit(value=True),
-        api_version=pl.lit("2026-10-28.endive"),
-        fetched_from=pl.lit(AS_OF).dt.cast_time_unit("us"),
-        fetched_at=pl.lit(AS_OF).dt.cast_time_unit("us"),
-        raw=pl.lit('{"object":"charge","padding":"' + "x" * 400 + '"}'),
+class TimedStore(AuditStore):
+    """Knows how long the booked rows took to come out of Postgres."""
+
+    copy_seconds = 0.0
+
+    def booked_payments(self, *given: Any, **named: Any) -> BookedPayments:
+        started = time.perf_counter()
+        books = super().booked_payments(*given, **named)
+        self.copy_seconds = time.perf_counter() - started
+        return books
+
+
+def audit(given: argparse.Namespace) -> dict[str, Any]:
+    """One whole audit, and the peak memory of this process, in which nothing else happened."""
+    engine = Engine(
+        memory_limit=given.memory_limit, threads=given.threads, temp_dir=given.folder / "spill"
     )
-    refund = pl.when("is_refunded").then(pl.col("amount") // 2).otherwise(0)
-    write(
-        lake,
-        "charges",
-        base.with_columns(
-            amount_captured="amount",
-            amount_refunded=refund,
-            captured=pl.lit(value=True),
-            paid=pl.lit(value=True),
-            status=pl.lit("succeeded"),
-            refunded=pl.lit(value=False),
-            disputed="is_disputed",
-        ),
-    )
-    write(
-        lake,
-        "refunds",
-        base.filter("is_refunded").with_columns(
-            id=pl.format("re_{}", "n"),
-            charge="id",
-            amount=pl.col("amount") // 2,
-            status=pl.lit("succeeded"),
-        ),
-    )
-    write(
-        lake,
-        "disputes",
-        base.filter("is_disputed").with_columns(
-            id=pl.format("dp_{}", "n"),
-            charge="id",
-            withdrawn_minor="amount",
-            reinstated_minor="amount",
-        ),
-    )
-    fee = pl.col("amount") * 3 // 100
-    write(
-        lake,
-        "balance_transactions",
-        base.with_columns(
-            id="balance_transaction", source="id", fee=fee, net=pl.col("amount") - fee,
-            type=pl.lit("charge"), reporting_category=pl.lit("charge"),
-        ),
-    )  # fmt: skip
-    write(lake, "invoices", base.with_columns(id="invoice_id"))
-    for resource in ("payment_intents", "customers", "subscriptions"):
-        write(lake, resource, base.head(0))
-    wrong = pl.col("n") % PLANTED_EVERY == 7
-    return (
-        base.with_columns(
-            amount_minor=pl.when(wrong).then(pl.col("amount") + 5).otherwise("amount")
+    with Database(given.url) as database:
+        store = TimedStore(database)
+        started = time.perf_counter()
+        done = run_audit(
+            MONTH,
+            scope=SCOPE,
+            lake=Lake(str(given.folder / "lake")),
+            store=store,
+            engine=engine,
+            confirm=None,
+            as_of=AS_OF,
+            started_at=AS_OF,
+            now=AS_OF,
         )
-        .select(
-            payment_id="n",
-            charge_id="id",
-            payment_intent_id="payment_intent",
-            invoice_id="invoice_id",
-            customer_id="customer",
-            status=pl.lit("succeeded"),
-            captured=pl.lit(value=True),
-            currency="currency",
-            amount_minor="amount_minor",
-            refunded_minor=refund,
-            disputed_minor=pl.lit(0, dtype=pl.Int64),
-            fee_minor=fee,
-            net_minor=pl.col("amount") - fee,
-            settlement_currency="currency",
-            created_at=pl.from_epoch("created", time_unit="s")
-            .dt.replace_time_zone("UTC")
-            .dt.cast_time_unit("us"),
-            written_by=pl.lit("mirror"),
-            written_at=pl.from_epoch("created", time_unit="s")
-            .dt.replace_time_zone("UTC")
-            .dt.cast_time_unit("us"),
+        seconds = time.perf_counter() - started
+    check(done, given.rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {
+        "audit_s": round(seconds, 2),
+        "copy_s": round(store.copy_seconds, 2),
+        "peak_rss_mib": peak,
+        "findings": len(done.findings),
+    }
+
+
+def check(done: Audit, rows: int) -> None:
+    """What was planted is what was found; else the figures mean nothing."""
+    planted = len(range(7, rows, PLANTED_EVERY))
+    assert done.counts == {"amount_mismatch": planted}, done.counts
+    assert all(one.remainder == 0 for one in done.totals.values())
+
+
+# --- the bare joins ------------------------------------------------------------------------------
+
+
+def bare(given: argparse.Namespace) -> dict[str, Any]:
+    """The plain joins over the same files, each measured alone."""
+    engine = Engine(temp_dir=given.folder / "spill")
+    lake = Lake(str(given.folder / "lake"))
+    with Database(given.url) as database, engine.spool() as spool:
+        books = AuditStore(database).booked_payments(
+            SCOPE, start=MONTH.start, end=MONTH.end, spool=spool
         )
-        .sample(fraction=1, shuffle=True, seed=7)
-    )
+        paths: dict[str, object] = {"books": list(books.charged)}
+        for name in AUDITED_OBJECTS:
+            (manifest,) = (
+                one for one in lake.manifests(f"stripe/{name}")
+                if one.partition["month"] == MONTH.key
+            )  # fmt: skip
+            paths[name] = [manifest.path]
+        timed: dict[str, Callable[[], int]] = {
+            name: lambda sql=sql: join(sql, paths, given, spool.folder)  # type: ignore[misc]
+            for name, sql in BARE.items()
+        }
+        return {f"bare_{name}_s": round(seconds(job), 2) for name, job in timed.items()}
 
 
-def write(lake: Lake, resource: str, frame: pl.DataFrame) -> None:
-    columns = {name: pl.lit(None, dtype=kind) for name, kind in SCHEMAS[resource].items()}
-    whole = frame.with_columns(**{n: c for n, c in columns.items() if n not in frame.columns})
+def join(sql: str, paths: dict[str, object], given: argparse.Namespace, folder: Path) -> int:
+    config = {
+        "threads": given.threads,
+        "memory_limit": given.memory_limit,
+        "temp_directory": str(folder),
+    }
+    wanted = {name: path for name, path in paths.items() if f"${name}," in sql}
+    with duckdb.connect(config=config) as connection:
+        return int(connection.sql(sql, params=wanted).to_arrow_table().num_rows)
+
+
+def seconds(job: Callable[[], int]) -> float:
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started
+
+
+# --- the company ---------------------------------------------------------------------------------
+
+
+def make_files(lake: Lake, rows: int) -> None:
+    """The month's files of every audited kind, made in parts; and empty ones of the next month."""
+    for name in AUDITED_OBJECTS:
+        write(lake, name, frames(name, rows))
+
+
+def frames(name: str, rows: int) -> Iterator[pl.DataFrame]:
+    columns = SCHEMAS[name]
+    if name not in RESOURCES:
+        yield pl.DataFrame(schema=columns)
+        return
+    facts = FACTS.format(start=START, rows=rows, div="//")
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for at in range(0, rows, CHUNK):
+            numbers = f"range({at}, {min(at + CHUNK, rows)}) as numbers (n)"
+            made: pl.DataFrame = connection.sql(
+                f"with facts as (select n, {facts}, {COMMON} from {numbers}) {RESOURCES[name]}"  # noqa: S608 own text
+            ).pl()
+            known = set(made.columns)
+            yield made.select(
+                pl.col(column).cast(kind) if column in known else pl.lit(None, kind).alias(column)
+                for column, kind in columns.items()
+            )
+
+
+def write(lake: Lake, name: str, made: Iterator[pl.DataFrame]) -> None:
     certificate = {
         "window": [START, int(MONTH.end.timestamp())],
         "complete": True,
@@ -269,14 +362,35 @@ def write(lake: Lake, resource: str, frame: pl.DataFrame) -> None:
         "fetched_from": AS_OF.isoformat(),
     }
     partition = {"account": SCOPE.account_id, "mode": SCOPE.mode, "month": MONTH.key}
-    lake.write_partition(
-        f"stripe/{resource}", partition, [whole.select(*SCHEMAS[resource])], certificate
-    )
+    lake.write_partition(f"stripe/{name}", partition, made, certificate)
     later = {**certificate, "window": [int(MONTH.end.timestamp()), int(AS_OF.timestamp())]}
-    empty = whole.select(*SCHEMAS[resource]).head(0)
     lake.write_partition(
-        f"stripe/{resource}", {**partition, "month": MONTH.next.key}, [empty], later
+        f"stripe/{name}",
+        {**partition, "month": MONTH.next.key},
+        [pl.DataFrame(schema=SCHEMAS[name])],
+        later,
     )
+
+
+def make_books(url: str, rows: int) -> None:
+    """Booked rows as the mirror books them, equal to Stripe's but for a few planted amounts."""
+    facts = FACTS.format(start=START, rows=rows, div="/")
+    refund = REFUND.replace("//", "/")
+    with Database(url) as database, database.connection() as connection:
+        connection.execute(
+            f"""
+            insert into billing.payments (account_id, livemode, charge_id, payment_intent_id, invoice_id,
+                customer_id, status, captured, currency, amount_minor, refunded_minor, fee_minor, net_minor,
+                settlement_currency, created_at, written_by, written_at)
+            select 'acct_bench', true, id, payment_intent, invoice_id, customer, 'succeeded', true, currency,
+                case when n % {PLANTED_EVERY} = 7 then amount + 5 else amount end, {refund},
+                amount * 3 / 100, amount - amount * 3 / 100, currency, to_timestamp(created), 'mirror',
+                to_timestamp(created)
+            from (select n, {facts} from generate_series(0::bigint, {rows - 1}) as numbers (n)) as facts
+            """  # noqa: S608 own text
+        )
+    with Database(url) as database, database.connection() as connection:
+        connection.execute("analyze billing.payments")
 
 
 if __name__ == "__main__":

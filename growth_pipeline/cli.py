@@ -24,6 +24,7 @@ from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 if TYPE_CHECKING:
     from growth_pipeline.operate.demo import Card
     from growth_pipeline.operate.doctor import Check
+    from growth_pipeline.operate.findings import Done
     from growth_pipeline.operate.home import Home
     from growth_pipeline.settings import Settings
 
@@ -51,6 +52,16 @@ mirror_app = typer.Typer(
     help="The mirror of Stripe: rebuild it.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(mirror_app, name="mirror")
+findings_app = typer.Typer(
+    help="What audits found: list, show, suppress, own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(findings_app, name="findings")
+reports_app = typer.Typer(
+    help="Stored reports: what there is, and cleaning.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(reports_app, name="reports")
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
 _CARD_PROBLEMS = 10
@@ -61,6 +72,7 @@ class ReportFormat(StrEnum):
     """Faces of a report."""
 
     MARKDOWN = "md"
+    HTML = "html"
     JSON = "json"
     CSV = "csv"
 
@@ -72,14 +84,19 @@ DryRunFlag = Annotated[
 
 
 def say(message: str) -> None:
-    """One line of progress on stderr."""
-    sys.stderr.write(message + "\n")
+    """One line of progress on stderr, whatever a vendor's message holds."""
+    from growth_pipeline.core.plain_text import record
+
+    sys.stderr.write(record(message) + "\n")
     sys.stderr.flush()
 
 
 def emit(text: str) -> None:
-    """Data on stdout, as it is."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """Data on stdout: as it is in a file or pipe, without control characters in a terminal."""
+    from growth_pipeline.core.plain_text import printable
+
+    shown = printable(text) if sys.stdout.isatty() else text
+    sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
 
 
 def emit_json(document: Any) -> None:
@@ -174,12 +191,17 @@ def audit(
     *,
     month: Annotated[str, typer.Option(help="Month to audit, in UTC: 2025-10.")],
     output: Annotated[
-        Path | None, typer.Option(help="Write the report into this file instead of stdout.")
+        list[Path] | None,
+        typer.Option(help="Write the report into this file instead of stdout; may be repeated."),
     ] = None,
     report_format: Annotated[
         ReportFormat | None,
         typer.Option("--format", help="Report as; default: by the file's ending, else md."),
     ] = None,
+    github_summary: Annotated[
+        bool,
+        typer.Option("--github-summary", help="Also append it to the summary of the GitHub job."),
+    ] = False,
     as_json: JsonFlag = False,
     dry_run: DryRunFlag = False,
     strict: Annotated[
@@ -192,20 +214,24 @@ def audit(
     Exit code 3: verdict FAIL.
     """
     from growth_pipeline.core.periods import Month
-    from growth_pipeline.operate.audit import audit_month, check_output, month_to_audit
+    from growth_pipeline.operate import audit as operate
 
     now = datetime.now(UTC)
-    chosen = month_to_audit(Month.parse(month), now=now)
-    target = check_output(output) if output else None
-    face = _face(report_format, target, as_json=as_json)
-    report = audit_month(chosen, now=now, dry_run=dry_run, say=say)
-    if target is not None:
+    chosen = operate.month_to_audit(Month.parse(month), now=now)
+    targets = [operate.check_output(path) for path in output or ()]
+    summary = operate.summary_file() if github_summary else None
+    wanted: list[Path | None] = [*targets] or [None]
+    faces = [_face(report_format, path, as_json=as_json) for path in wanted]
+    report = operate.audit_month(chosen, now=now, dry_run=dry_run, say=say)
+    for target, face in zip(targets, faces, strict=False):
         report.write(target, face)
         say(f"report written to {target}")
+    if summary is not None:
+        report.append_summary(summary)
     if as_json:
         emit(report.text("json"))
-    elif target is None:
-        emit(report.text(face))
+    elif not targets:
+        emit(report.text(faces[0]))
     raise typer.Exit(report.exit_code(strict=strict))
 
 
@@ -241,6 +267,57 @@ def backfill(
     if as_json:
         emit_json(report.document)
     else:
+        emit(report.page)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def repair(
+    *,
+    month: Annotated[
+        str | None, typer.Option(help="Month whose open findings are repaired: 2025-10.")
+    ] = None,
+    tz: Annotated[str, typer.Option(help="Zone whose month it is, as it was audited.")] = "UTC",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this class of finding; may be repeated.")
+    ] = None,
+    undo: Annotated[
+        str | None, typer.Option(metavar="ID", help="Put back the booked rows of a repair.")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Carry out the plan that was shown last.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the plan into this file: .json, else Markdown.")
+    ] = None,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Mend what an audit found: show the plan, then carry it out.
+
+    Without --apply it prints every row that would change and the money of it, and changes nothing.
+    With --apply it does exactly that in one transaction; if anything changed since it was shown,
+    it prints the new plan and ends with code 1.
+    """
+    from growth_pipeline.operate import repair as operate
+
+    if (month is None) == (undo is None) or (apply and (dry_run or undo is not None)):
+        raise UsageError(
+            "name a month to repair, or a repair to undo",
+            remedy="growth repair --month 2025-10, look at it, then the same with --apply; "
+            "or growth repair --undo ID",
+        )
+    now = datetime.now(UTC)
+    if undo is not None:
+        report = operate.undo(undo, now=now, dry_run=dry_run, say=say)
+    else:
+        wanted = operate.wanted(month, tz=tz, only=only, apply=apply, dry_run=dry_run, now=now)
+        target = operate.check_output(output) if output else None
+        report = operate.repair(wanted, now=now, say=say)
+        report.write(target, say=say)
+    if as_json:
+        emit_json(report.document)
+    elif output is None:
         emit(report.page)
     raise typer.Exit(report.exit_code)
 
@@ -343,6 +420,161 @@ def mirror_rebuild(
     else:
         emit("\n".join(lines_of(rebuilt, check_only=check)))
     raise typer.Exit(int(ExitCode.FAILED if check and not rebuilt.is_equal else ExitCode.DONE))
+
+
+@reports_app.command("list")
+def reports_list(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Reports at most.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """Stored reports of audits, and which of them are kept for ever."""
+    from growth_pipeline.operate.reports import list_reports
+
+    found = list_reports(limit, say=say)
+    if as_json:
+        emit_json(found.as_dict())
+    else:
+        emit("\n".join(found.lines()))
+
+
+@reports_app.command("clean")
+def reports_clean(dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
+    """Remove reports that are too old and that nothing keeps."""
+    from growth_pipeline.operate.reports import clean
+
+    done = clean(now=datetime.now(UTC), dry_run=dry_run, say=say)
+    if as_json:
+        emit_json(done.as_dict())
+    else:
+        emit("\n".join(done.lines()))
+
+
+@findings_app.command("list")
+def findings_list(
+    *,
+    month: Annotated[str | None, typer.Option(help="Only this month: 2025-10.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only this class.")] = None,
+    severity: Annotated[str | None, typer.Option(help="Only HIGH, MEDIUM or LOW.")] = None,
+    closed: Annotated[bool, typer.Option("--closed", help="Also those that are gone.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Findings at most.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """Open findings, the newest month and the worst first."""
+    from growth_pipeline.core.periods import Month
+    from growth_pipeline.operate import findings as operate
+
+    wanted = operate.Wanted(
+        Month.parse(month) if month else None,
+        code,
+        severity.upper() if severity else None,
+        closed,
+        limit,
+    )
+    found = operate.list_findings(wanted, today=datetime.now(UTC).date(), say=say)
+    if as_json:
+        emit_json(found.as_dict())
+    else:
+        emit("\n".join(found.lines()))
+
+
+@findings_app.command("show")
+def findings_show(
+    finding: Annotated[str, typer.Argument(metavar="FINDING", help="Its name, or the beginning.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """One finding with its cause and all its evidence."""
+    from growth_pipeline.operate.findings import finding_lines, show_finding
+
+    found = show_finding(finding, today=datetime.now(UTC).date(), say=say)
+    if as_json:
+        emit_json(found)
+    else:
+        emit("\n".join(finding_lines(found)))
+
+
+FindingArgument = Annotated[
+    str | None, typer.Argument(metavar="FINDING", help="Its name, or the beginning.")
+]
+CodeOption = Annotated[str | None, typer.Option(help="A whole class instead of one finding.")]
+DecidedMonth = Annotated[
+    str | None, typer.Option(help="With --code: only this month; default: every one.")
+]
+ByOption = Annotated[str | None, typer.Option(help="Who decides; default: your login.")]
+
+
+@findings_app.command("suppress")
+def findings_suppress(
+    *,
+    finding: FindingArgument = None,
+    code: CodeOption = None,
+    month: DecidedMonth = None,
+    reason: Annotated[str, typer.Option(help="Why it need not be mended.")],
+    until: Annotated[str, typer.Option(help="First day on which it counts again: 2027-01-31.")],
+    by: ByOption = None,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let findings not count for a while.
+
+    They are still printed, and count neither for the verdict nor for checks and alerts. A year at
+    most.
+    """
+    from growth_pipeline.core.periods import Month
+    from growth_pipeline.operate import findings as operate
+
+    about = operate.About(finding, code, Month.parse(month) if month else None)
+    now = datetime.now(UTC)
+    _emit_done(
+        operate.suppress(
+            about, reason=reason, by=by, until=until, now=now, dry_run=dry_run, say=say
+        ),
+        as_json=as_json,
+    )
+
+
+@findings_app.command("unsuppress")
+def findings_unsuppress(
+    *,
+    finding: FindingArgument = None,
+    code: CodeOption = None,
+    month: DecidedMonth = None,
+    by: ByOption = None,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let suppressed findings count again."""
+    from growth_pipeline.core.periods import Month
+    from growth_pipeline.operate import findings as operate
+
+    about = operate.About(finding, code, Month.parse(month) if month else None)
+    done = operate.unsuppress(about, by=by, now=datetime.now(UTC), dry_run=dry_run, say=say)
+    _emit_done(done, as_json=as_json)
+
+
+@findings_app.command("own")
+def findings_own(
+    *,
+    finding: Annotated[str, typer.Argument(metavar="FINDING", help="Its name, or the beginning.")],
+    owner: Annotated[str | None, typer.Argument(metavar="NAME", help="Who looks after it.")] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Nobody does any more.")] = False,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say who looks after a finding."""
+    from growth_pipeline.operate.findings import give_owner
+
+    if (owner is None) != nobody:
+        raise UsageError("name an owner, or give --nobody", remedy="growth findings own 3f2a91 ada")
+    _emit_done(give_owner(finding, owner, dry_run=dry_run, say=say), as_json=as_json)
+
+
+def _emit_done(done: Done, *, as_json: bool) -> None:
+    """What a decision came to: one sentence, or its JSON."""
+    if as_json:
+        emit_json(done.document)
+    else:
+        emit(done.sentence)
 
 
 @config_app.command("show")

@@ -60,6 +60,9 @@ RESOURCES: Mapping[str, Any] = {
     "sweep_store": billing_resources.sweep_store,
     "audit_store": audit_resources.audit_store,
     "audit_grace": audit_resources.audit_grace,
+    "audit_timing": audit_resources.audit_timing,
+    "report_store": audit_resources.report_store,
+    "reports_keep": audit_resources.reports_keep,
     "alert_store": alert_resources.alert_store,
     "alert_channels": alert_resources.alert_channels,
     "dagster_url": alert_resources.dagster_url,
@@ -109,10 +112,12 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 billing_assets.drift,
                 audit_assets.findings,
                 audit_assets.report,
+                audit_assets.kept_reports,
                 alert_assets.outbox,
             ],
             jobs=[
                 audit_schedules.audit_job,
+                audit_schedules.clean_reports_job,
                 billing_assets.extract_job,
                 billing_assets.book_job,
                 billing_assets.backfill_job,
@@ -122,6 +127,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             ],
             schedules=[
                 audit_schedules.daily_audit_schedule,
+                audit_schedules.weekly_report_cleaning_schedule,
                 billing_schedules.nightly_relist_schedule,
             ],
             sensors=[

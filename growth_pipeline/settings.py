@@ -12,11 +12,20 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from growth_pipeline.core.errors import ConfigurationError
+from growth_pipeline.core.errors import ConfigurationError, UsageError
 from growth_pipeline.core.ids import Scope
+from growth_pipeline.core.periods import zone_of
+from growth_pipeline.core.outbound import ForbiddenTargetError, read_target
 
 PLACEHOLDERS = ("changeme", "change_me", "your_", "xxx", "<", "example", "replace")
 STRIPE_API_VERSION = "2026-10-28.endive"
@@ -126,6 +135,36 @@ class AuditSettings(BaseModel):
     previous_month_days: int = Field(
         5, ge=0, le=28, description="Days of a month on which the month before is audited again."
     )
+    time_zone: str = Field(
+        "UTC",
+        description="Zone whose months are audited: a name of the tz database (Europe/Berlin).",
+    )
+    close_after_days: int = Field(
+        5,
+        ge=0,
+        le=60,
+        description="Days after a month's end from which its first complete audit closes it.",
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            zone_of(value)
+        except UsageError as error:
+            raise ValueError("is not a name of the tz database") from error
+        return value
+
+
+class ReportSettings(BaseModel):
+    """How long reports are kept."""
+
+    keep_days: int = Field(
+        90,
+        ge=1,
+        description="Days a report of an audit is kept; the newest and the last good one of each "
+        "month, and the one that closed it, stay for ever.",
+    )
 
 
 class AlertSettings(BaseModel):
@@ -134,6 +173,11 @@ class AlertSettings(BaseModel):
     slack_webhook_url: SecretStr | None = Field(
         None, description="Slack incoming webhook for alerts."
     )
+    slack_mention: str | None = Field(
+        None,
+        pattern=r"^[UWS][A-Z0-9]{2,20}$",
+        description="Slack member (U...) or user group (S...) that an escalation mentions.",
+    )
     github_repository: str | None = Field(
         None, description="owner/name of the repository that gets one issue per problem."
     )
@@ -141,11 +185,56 @@ class AlertSettings(BaseModel):
         None, description="GitHub token with the right to write issues."
     )
     github_api_base: str = Field("https://api.github.com", description="Base URL of GitHub's API.")
+    github_mention: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99})?$",
+        description="GitHub user, or organisation/team, that an escalation mentions; without @.",
+    )
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="URL called after each daily audit, of a service that misses it when it stops.",
+    )
+    escalate_after_days: int = Field(
+        3,
+        ge=0,
+        le=365,
+        description="Days after which an open problem is told again, one level higher; again after "
+        "twice as many, and so on. 0: never.",
+    )
+    audit_hours: int = Field(
+        26,
+        ge=0,
+        le=720,
+        description="Hours without a finished audit of a month that is due, after which an alert "
+        "says so. 0: never.",
+    )
+    allow_loopback: bool = Field(
+        False,
+        description="For tests only: alerts may go to this machine, by plain http too.",
+    )
 
-    @field_validator("slack_webhook_url", "github_token")
+    @field_validator("slack_webhook_url", "github_token", "heartbeat_url")
     @classmethod
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
         return _refuse_placeholder(value)
+
+    @model_validator(mode="after")
+    def _lead_outside(self) -> AlertSettings:
+        for name, url in self.urls().items():
+            try:
+                read_target(url, allow_loopback=self.allow_loopback)
+            except ForbiddenTargetError as error:
+                raise ValueError(f"{name.upper()}: {error}") from None
+        return self
+
+    def urls(self) -> dict[str, str]:
+        """Every URL of these settings that is called, by the name of its setting."""
+        found = {"github_api_base": self.github_api_base}
+        for name in ("slack_webhook_url", "heartbeat_url"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is not None:
+                found[name] = secret.get_secret_value()
+        return found
 
 
 class EngineSettings(BaseModel):
@@ -205,6 +294,7 @@ class Settings(BaseSettings):
     )
     stripe: StripeSettings = Field(default_factory=StripeSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+    reports: ReportSettings = Field(default_factory=ReportSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     web: WebSettings = Field(default_factory=WebSettings)
@@ -235,6 +325,15 @@ def load_settings() -> Settings:
         raise ConfigurationError(
             f"settings are wrong: {problems}", remedy="correct them in .env or the environment"
         ) from None
+
+
+def github_summary_path() -> Path | None:
+    """The file whose Markdown GitHub shows as the summary of a running job; None elsewhere.
+
+    Source: GitHub Actions, "Workflow commands", "Adding a job summary".
+    """
+    name = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return Path(name) if name else None
 
 
 def environment() -> MutableMapping[str, str]:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from growth_pipeline_tests.fakes.running_demo import RunningDemo
 
 _ACCEPTANCE = "acceptance_line"
-_FILES_ON_ONE_DEMO = {"test_backfill.py", "test_cli_audit.py", "test_demo.py", "test_pages.py"}
+_FILES_ON_ONE_DEMO = {
+    *("test_backfill.py", "test_cli_audit.py", "test_demo.py", "test_pages.py"),
+    "test_r16_killed_dagster.py",
+}
 _LARGER_FOLDERS = {"acceptance", "browser", "integration"}
 _LARGER_FILES = {"test_cli.py", "test_processes.py", "test_run_py.py"}
 

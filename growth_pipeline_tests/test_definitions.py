@@ -30,7 +30,7 @@ GROUPS = {
         *("billing/refunds_extract", "billing/subscriptions_extract"),
         *("billing/drift", "billing/event_sweep", "billing/mirror_backfill"),
     ],
-    "audit": ["audit/findings", "audit/report"],
+    "audit": ["audit/findings", "audit/report", "audit/kept_reports"],
     "alerts": ["alerts/outbox"],
 }
 CHECKS = {
@@ -45,6 +45,7 @@ CHECKS = {
         *("verdict",),
     ],
     "audit/report": ["files_are_whole"],
+    "audit/kept_reports": ["newest_and_good_reports_are_there"],
     "alerts/outbox": ["every_alert_arrived"],
     "billing/drift": ["drift_is_repaired", "mirror_says_what_stripe_says"],
     "billing/event_sweep": ["events_reach_back", "webhooks_bring_the_events"],
@@ -61,7 +62,7 @@ CHECKS = {
 
 JOBS = (
     *("audit_job", "book_job", "extract_job", "deliver_alerts_job"),
-    *("backfill_job", "sweep_job", "relist_job"),
+    *("backfill_job", "sweep_job", "relist_job", "clean_reports_job"),
 )
 
 
@@ -131,7 +132,11 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == set(JOBS)
     assert {one.name: one.default_status for one in repository.schedule_defs} == dict.fromkeys(
-        ("daily_audit_schedule", "nightly_relist_schedule"), dg.DefaultScheduleStatus.RUNNING
+        (
+            *("daily_audit_schedule", "nightly_relist_schedule"),
+            *("weekly_report_cleaning_schedule",),
+        ),
+        dg.DefaultScheduleStatus.RUNNING,
     )
     assert {one.name: one.default_status for one in repository.sensor_defs} == dict.fromkeys(
         (

@@ -11,29 +11,44 @@ import dagster as dg
 
 from growth_pipeline.audit.checks import (
     AUDIT_CHECKS,
+    KEPT_CHECKS,
     REPORT_CHECKS,
+    check_kept,
+    check_close,
     check_report,
     check_results,
     findings_table,
 )
-from growth_pipeline.audit.resources import asking_stripe
+from growth_pipeline.audit.resources import AuditTiming, asking_stripe
 from growth_pipeline.billing.assets import PAYMENTS, extract_key
 from growth_pipeline.billing.objects import AUDITED_OBJECTS
 from growth_pipeline.billing.partitions import Made, asset, months_of
 from growth_pipeline.billing.resources import Clock, OpenReader, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.ids import Scope
+from growth_pipeline.core.periods import PeriodState
 
 if TYPE_CHECKING:
     from growth_pipeline.audit.audit import Audit
+    from growth_pipeline.audit.report_store import ReportStore
     from growth_pipeline.audit.store import AuditStore
     from growth_pipeline.storage.engine import Engine
     from growth_pipeline.storage.lake import Lake
 else:  # Dagster resolves annotations at import; the real classes bring polars, psycopg and duckdb
-    AuditStore = Engine = Lake = object
+    AuditStore = Engine = Lake = ReportStore = object
 
 FINDINGS = dg.AssetKey(["audit", "findings"])
+REPORT = dg.AssetKey(["audit", "report"])
 TABLE_ROWS = 50
+
+
+class AuditConfig(dg.Config):
+    """Which month is meant by the run's month; as it is: that of the setting `audit.time_zone`.
+
+    `tz` is a zone by its name in the tz database, such as Europe/Berlin.
+    """
+
+    tz: str = ""
 
 
 @asset(
@@ -53,6 +68,7 @@ TABLE_ROWS = 50
 )
 def findings(
     context: dg.AssetExecutionContext,
+    config: AuditConfig,
     *,
     audit_store: dg.ResourceParam[AuditStore],
     lake: dg.ResourceParam[Lake],
@@ -60,12 +76,16 @@ def findings(
     stripe: dg.ResourceParam[OpenReader],
     scope: dg.ResourceParam[Scope],
     audit_grace: dg.ResourceParam[timedelta],
+    audit_timing: dg.ResourceParam[AuditTiming],
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one discrepancy of the month."""
     from growth_pipeline.audit.audit import run_audit  # brings polars
+    from growth_pipeline.audit.freeze import ClosedMonths  # brings polars
+    from growth_pipeline.audit.history import History  # brings polars
 
     (month,) = months_of(context)
+    tz = config.tz or audit_timing.tz
     started_at = clock()
     with told_in_one_sentence(context), asking_stripe(stripe) as confirm:
         audit = run_audit(
@@ -80,13 +100,27 @@ def findings(
             now=started_at,
             grace=audit_grace,
             run_id=context.run.run_id,
+            tz=tz,
+            history=History(
+                audit_store.previous(scope, month, tz=tz),
+                ClosedMonths(
+                    audit_store.history, lake, close_after_days=audit_timing.close_after_days
+                ),
+            ),
         )
         audit = replace(audit, finished_at=clock())
         audit_store.publish(audit)
     context.log.info("audit %s: %s, %d findings", month, audit.verdict, len(audit.findings))
+    if audit.changes:
+        context.log.info("%s", audit.changes["said"])
+    checked = check_results(
+        audit.findings,
+        audit.verdict,
+        audit.money_difference,
+        is_provisional=audit.state is PeriodState.OPEN,
+    )
     return dg.MaterializeResult(
-        metadata=describe_audit(audit),
-        check_results=check_results(audit.findings, audit.verdict, audit.money_difference),
+        metadata=describe_audit(audit), check_results=[*checked, check_close(audit.past)]
     )
 
 
@@ -101,6 +135,11 @@ def describe_audit(audit: "Audit") -> dict[str, Any]:
         "impact_minor_by_code": dg.MetadataValue.json(audit.impact_by_code),
         "findings": findings_table(audit.findings, TABLE_ROWS),
         "state": str(audit.state),
+        "provisional": audit.state is PeriodState.OPEN,
+        "tz": audit.tz,
+        "closed_at": (audit.close or {}).get("closed_at", "not closed"),
+        "restatements": len(audit.restatements),
+        "changes": dg.MetadataValue.json(dict(audit.changes or {})),
         "as_of": dg.MetadataValue.timestamp(audit.as_of),
         "audit_id": str(audit.audit_id),
     }
@@ -109,8 +148,8 @@ def describe_audit(audit: "Audit") -> dict[str, Any]:
 @asset(
     "audit",
     "report",
-    description="Grain: one report of the newest audit of the month, as Markdown, JSON and CSV in "
-    "the lake.",
+    description="Grain: one report of the newest audit of the month, as Markdown, HTML, JSON and "
+    "CSV in the lake.",
     kinds={"markdown"},
     monthly=True,
     deps=[FINDINGS],
@@ -119,27 +158,34 @@ def describe_audit(audit: "Audit") -> dict[str, Any]:
 )
 def report(
     context: dg.AssetExecutionContext,
+    config: AuditConfig,
     *,
     audit_store: dg.ResourceParam[AuditStore],
     lake: dg.ResourceParam[Lake],
+    report_store: dg.ResourceParam[ReportStore],
     scope: dg.ResourceParam[Scope],
+    audit_timing: dg.ResourceParam[AuditTiming],
 ) -> Made:
     """Grain: one report of the newest audit of the month."""
+    from growth_pipeline.audit.charts import addresses  # brings altair
     from growth_pipeline.audit.report import save_report, to_markdown  # slow
 
     (month,) = months_of(context)
     with told_in_one_sentence(context):
-        audit = audit_store.latest(scope, month)
+        audit = audit_store.latest(scope, month, tz=config.tz or audit_timing.tz)
         if audit is None:
             raise GrowthError(
                 f"{month} was not audited yet", remedy="materialise audit/findings of the month"
             )
-        artifacts = save_report(audit, lake)
+        trend = report_store.trend(audit)
+        artifacts = save_report(audit, lake, trend=trend)
         audit_store.record_artifacts(audit, artifacts)
     context.log.info("report %s: %s", month, artifacts["md"])
     return dg.MaterializeResult(
         metadata={
-            "report": dg.MetadataValue.md(to_markdown(audit, picture=draw(audit))),
+            "report": dg.MetadataValue.md(
+                to_markdown(audit, trend=trend, pictures=addresses(audit, trend))
+            ),
             "verdict": str(audit.verdict),
             "findings": findings_table(audit.findings, TABLE_ROWS),
             "artifacts": dg.MetadataValue.json(artifacts),
@@ -149,11 +195,37 @@ def report(
     )
 
 
-def draw(audit: "Audit") -> str:
-    """The audit as a picture in a data URI; empty when there is nothing to draw."""
-    from growth_pipeline.audit.charts import audit_picture  # brings altair
-    from growth_pipeline.core.charts import data_uri, render_png  # brings altair
+@asset(
+    "audit",
+    "kept_reports",
+    description="Grain: one report file that is kept. Removes reports older than "
+    "`reports.keep_days`, but never the newest or the last good one of a month, nor the one that "
+    "closed it.",
+    kinds={"markdown"},
+    deps=[REPORT],
+    checks=KEPT_CHECKS,
+    code_version="1",
+)
+def kept_reports(
+    context: dg.AssetExecutionContext,
+    *,
+    lake: dg.ResourceParam[Lake],
+    report_store: dg.ResourceParam[ReportStore],
+    reports_keep: dg.ResourceParam[timedelta],
+    clock: dg.ResourceParam[Clock],
+) -> Made:
+    """Grain: one report file that is kept."""
+    from growth_pipeline.audit.retention import clean_reports
 
-    if not audit.findings and not audit.totals:
-        return ""
-    return data_uri(render_png(audit_picture(audit)))
+    with told_in_one_sentence(context):
+        cleaning = clean_reports(lake, report_store, now=clock(), keep=reports_keep)
+    context.log.info("%d report files removed, %d kept", len(cleaning.removed), cleaning.kept)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": cleaning.kept,
+            "removed": len(cleaning.removed),
+            "removed_bytes": cleaning.byte_count,
+            "older_than": dg.MetadataValue.timestamp(cleaning.older_than),
+        },
+        check_results=[check_kept(cleaning.missing)],
+    )

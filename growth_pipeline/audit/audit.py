@@ -1,6 +1,6 @@
 """The revenue audit of one month: reads both sides, judges, and returns one typed answer.
 
-Reads only. What it finds is stored by store.py and written up by report.py.
+Reads only, but for the file of a month that it closes. What it finds is stored by store.py and written up by report.py.
 Contract: docs/metrics.md, "Revenue audit".
 """
 
@@ -12,21 +12,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from growth_pipeline.audit.confirm import LIST_OF, Asker, Confirm, FreshPayments
+from growth_pipeline.audit.boundaries import BookedSums, boundaries_of
+from growth_pipeline.audit.closing import Past
+from growth_pipeline.audit.confirm import Asker, Confirm, FreshPayments
+from growth_pipeline.audit.deliveries import Deliveries, LedgerReader, read_event_files
+from growth_pipeline.audit.earlier import remembered
 from growth_pipeline.audit.evidence import (
     Frame,
-    Key,
-    Trace,
     bridge_finding,
-    objects_behind,
     orphan_part_finding,
-    payment_finding,
     source_finding,
     stuck_refund_finding,
-    unlinked_finding,
 )
-from growth_pipeline.audit.examine import Examination, Judged
+from growth_pipeline.audit.examine import Examination
 from growth_pipeline.audit.examiners import EXAMINERS
+from growth_pipeline.audit.explain import explain, explain_payments
 from growth_pipeline.audit.findings import (
     Finding,
     Verdict,
@@ -35,6 +35,7 @@ from growth_pipeline.audit.findings import (
     sort_findings,
     verdict_of,
 )
+from growth_pipeline.audit.history import History, InHand, LedgerNews, earlier_of, tell
 from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Window
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import (
@@ -43,31 +44,32 @@ from growth_pipeline.audit.sources import (
     read_sources,
     source_reasons,
 )
+from growth_pipeline.audit.suppressions import Suppression, moved_in_sight, suppress
 from growth_pipeline.audit.totals import CurrencyTotals
 from growth_pipeline.audit.whereabouts import Desk, Records
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import Month, PeriodState
+from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
 
 if TYPE_CHECKING:
-    import polars as pl
+    from growth_pipeline.audit.books import BookedPayments
+    from growth_pipeline.storage.engine import Spool
 
 DEFINITION: Final = "audit@1"
-TRACED_FINDINGS: Final = 2_000  # findings beyond this many are reported without their events
 _NAMESPACE: Final = uuid.UUID("6f4f2a3e-5d0c-5b7a-9a51-1c0f3f1f5f8e")
-_SOURCE_OF_PREFIX: Final = {
-    "ch": "charge",
-    "py": "charge",
-    "re": "refund",
-    "pyr": "refund",
-    "dp": "dispute",
-    "du": "dispute",
-}
+class Decisions(Protocol):
+    """What is asked of people's decisions."""
+
+    def suppressions(self, scope: Scope) -> list[Suppression]:
+        """Decisions of an account and mode not to count some findings, lifted ones left out."""
+        ...
 
 
 class Books(Records, Protocol):
     """What is asked of the database: the books and the event ledger."""
 
-    def booked_payments(self, scope: Scope, *, start: datetime, end: datetime) -> pl.DataFrame:
+    def booked_payments(
+        self, scope: Scope, *, start: datetime, end: datetime, spool: Spool
+    ) -> BookedPayments:
         """Booked rows of the range, and rows of other months that repeat one of them."""
         ...
 
@@ -75,9 +77,24 @@ class Books(Records, Protocol):
         """The one payment intent that paid each invoice, where the mirror knows it."""
         ...
 
-    def events_of(self, scope: Scope, objects: Iterable[Key]) -> list[dict[str, Any]]:
-        """Newest events of these objects."""
+    @property
+    def ledger(self) -> LedgerReader:
+        """Answers about how objects reached the database."""
         ...
+
+    @property
+    def decisions(self) -> Decisions:
+        """What people decided about findings."""
+        ...
+
+    @property
+    def history(self) -> MonthHistory:
+        """Answers about the month over time."""
+        ...
+
+
+class MonthHistory(LedgerNews, BookedSums, Protocol):
+    """What is asked of the database about a month over time."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,9 @@ class Audit:
 
     Grain: one audit. Units: minor units by currency. `totals` is empty when there was no side to
     compare with; then the verdict is FAIL and the findings say which source is missing.
+    `tz` is the zone the month is of. `changes` says what is new since the audit before, `close`
+    what was frozen when the month was closed, `restatements` what changed since then, `boundaries`
+    where the month begins and ends in its zone and in UTC. `past` is what the store keeps of it.
     """
 
     scope: Scope
@@ -103,22 +123,27 @@ class Audit:
     definition: str = DEFINITION
     artifacts: Mapping[str, str] = field(default_factory=dict)
     sections: tuple[Mapping[str, Any], ...] = ()
+    tz: str = "UTC"
+    changes: Mapping[str, Any] | None = None
+    close: Mapping[str, Any] | None = None
+    restatements: tuple[Mapping[str, Any], ...] = ()
+    boundaries: Mapping[str, Any] | None = None
+    past: Past = field(default_factory=Past, repr=False)
 
     @property
     def audit_id(self) -> uuid.UUID:
         """Name of this audit: the same run gives the same name, so that it is stored once."""
-        parts = (*self.scope, self.month.key, self.run_id, self.started_at.isoformat())
-        return uuid.uuid5(_NAMESPACE, "|".join(map(str, parts)))
+        return _audit_id(self.scope, ZonedMonth(self.month, self.tz), self.run_id, self.started_at)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings per code, in table order."""
-        return count_by_code(self.findings)
+        """Findings that count per code, in table order; suppressed ones are left out."""
+        return count_by_code(one for one in self.findings if one.counts)
 
     @property
     def severities(self) -> dict[str, int]:
-        """Findings per severity; all three keys."""
-        return count_by_severity(self.findings)
+        """Findings that count per severity; all three keys."""
+        return count_by_severity(one for one in self.findings if one.counts)
 
     @property
     def money_difference(self) -> dict[str, int]:
@@ -128,12 +153,20 @@ class Audit:
     @property
     def impact_by_code(self) -> dict[str, dict[str, int]]:
         """Impact per code and currency, of findings whose impact is known; in table order."""
-        impacts: dict[str, dict[str, int]] = {code: {} for code in self.counts}
+        impacts: dict[str, dict[str, int]] = {code: {} for code in count_by_code(self.findings)}
         for finding in self.findings:
             sums = impacts[finding.code]
             for currency, impact_minor in (finding.impacts or {}).items():
                 sums[currency] = sums.get(currency, 0) + impact_minor
         return {code: dict(sorted(sums.items())) for code, sums in impacts.items()}
+
+
+def _audit_id(
+    scope: Scope, period: ZonedMonth, run_id: str | None, started_at: datetime
+) -> uuid.UUID:
+    parts = (*scope, period.month.key, run_id, started_at.isoformat())
+    zone = () if period.tz == UTC_NAME else (period.tz,)
+    return uuid.uuid5(_NAMESPACE, "|".join(map(str, (*parts, *zone))))
 
 
 def run_audit(
@@ -149,27 +182,35 @@ def run_audit(
     now: datetime,
     grace: timedelta = timedelta(minutes=60),
     run_id: str | None = None,
+    tz: str = UTC_NAME,
+    history: History | None = None,
 ) -> Audit:
-    """The audit of one month of one account and mode. Reads only.
+    """The audit of one month, in UTC or another zone, of one account and mode. Reads only.
 
     `as_of` (exclusive) is an upper limit: the audit's own is the instant at which the month's
     oldest extract was read. Objects created less than `grace` before it are not judged.
     `confirm(resource, id)` asks Stripe about single objects that files cannot decide; without it
-    the files decide alone. `now` is stated as the end of the audit.
-    Raises: GrowthError when the database is away or the engine fails; a missing or damaged extract
+    the files decide alone. `now` is stated as the end of the audit. With `history` the audit tells
+    what is new since the one before, looks again only at what moved, closes a month that is due
+    (the one thing it writes), and compares a closed one.
+    Raises: UsageError for an unknown zone; GrowthError when the database is away or the engine fails; a missing or damaged extract
     is a finding, not an error.
     """
-    sources = read_sources(lake, scope, month, as_of)
-    frame = Frame(scope, month)
+    sources = read_sources(lake, scope, month, as_of, tz=tz)
+    period = sources.period
+    frame = Frame(scope, month, tz)
     cutoff = sources.as_of - grace
     window = Window(
-        start=int(month.start.timestamp()),
-        end=int(month.end.timestamp()),
+        start=int(period.start.timestamp()),
+        end=int(period.end.timestamp()),
         as_of=int(sources.as_of.timestamp()),
         cutoff=int(cutoff.timestamp()),
     )
-    books = store.booked_payments(scope, start=month.start, end=month.end)
+    books = store.booked_payments(
+        scope, start=period.start, end=period.end, spool=engine.spool()
+    )
     asker = Asker(confirm)
+    deliveries = Deliveries(scope, store.ledger, engine, sources, read_event_files(lake, scope))
     result = _Result()
     if "charges" in sources.month:
         matcher = Matcher(
@@ -188,9 +229,10 @@ def run_audit(
             store=store,
             asker=asker,
             fresh=FreshPayments(asker, sources.api_version()),
+            earlier=earlier_of(history, store.history, scope, DEFINITION, sources.as_of),
         )
-        result = _examine(desk, store, frame)
-    view = View(scope, month, window, sources, engine, store, asker, frame)
+        result = _examine(desk, deliveries, frame)
+    view = View(scope, month, window, sources, engine, store, asker, frame, deliveries)
     sections = [examine(view) for examine in EXAMINERS]
     problems = [*sources.problems, *result.problems]
     problems += [problem for section in sections for problem in section.problems]
@@ -200,21 +242,44 @@ def run_audit(
         source_finding(resource, reason, frame)
         for resource, reason in source_reasons(problems).items()
     ]
-    read = {"resource": "billing.payments", "rows": books.height, "read_at": now.isoformat()}
+    findings = explain(findings, deliveries, month)
+    findings = suppress(findings, store.decisions.suppressions(scope), month, now.date())
+    read = {"resource": "billing.payments", "rows": books.rows, "read_at": now.isoformat()}
     read |= {"not_judged": result.not_judged, "asked_stripe": asker.asked}
     read |= {"not_asked": asker.not_asked}
     read |= {"grace_minutes": int(grace.total_seconds() // 60)}
+    told = tell(
+        history,
+        InHand(
+            scope=scope,
+            engine=engine,
+            sources=sources,
+            matcher=result.desk.matcher if result.desk else None,
+            judged=result.desk.judged if result.desk else {},
+            counted=result.counted,
+            taken=len(result.desk.earlier.taken) if result.desk else 0,
+            is_complete=not problems,
+            grace=grace,
+            now=now,
+            audit_id=str(_audit_id(scope, period, run_id, started_at)),
+            definition=DEFINITION,
+        ),
+        findings,
+    )
+    read |= {"state": told.state}
     return Audit(
         scope=scope,
         month=month,
-        state=month.state(sources.as_of),
+        state=period.state(sources.as_of),
         as_of=sources.as_of,
         started_at=started_at,
         finished_at=now,
         grace=grace,
         verdict=verdict_of(
             findings,
-            moved={currency: one.moved for currency, one in result.totals.items()},
+            moved=moved_in_sight(
+                {currency: one.moved for currency, one in result.totals.items()}, findings
+            ),
             gross={c: one.stripe.gross_minor for c, one in result.totals.items()},
             remainders=[one.remainder for one in result.totals.values()],
         ),
@@ -223,6 +288,12 @@ def run_audit(
         sources=(*sources.certificates(), read),
         run_id=run_id,
         sections=tuple(section.to_dict() for section in sections),
+        tz=tz,
+        changes=told.changes,
+        close=told.past.close_dict(),
+        restatements=tuple(told.past.entries()),
+        boundaries=boundaries_of(period, scope, sources=sources, engine=engine, store=store.history),
+        past=told.past,
     )
 
 
@@ -234,20 +305,25 @@ class _Result:
     totals: dict[str, CurrencyTotals] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     not_judged: int = 0
+    counted: int = 0
+    desk: Desk | None = None
 
 
-def _examine(desk: Desk, store: Books, frame: Frame) -> _Result:
+def _examine(desk: Desk, deliveries: Deliveries, frame: Frame) -> _Result:
     examination = Examination(desk)
     judged = examination.run()
-    findings = _payment_findings(judged, desk, store, frame)
+    explained = explain_payments(judged, deliveries, desk.matcher.parts, frame)
+    findings = [
+        remembered(finding, one.state, one.effects)
+        for finding, one in zip(explained, judged, strict=True)
+    ]
+    findings += desk.earlier.taken
     findings += [
         stuck_refund_finding(refund, desk.window.as_of, frame)
         for refund in desk.matcher.stuck_refunds()
     ]
     findings += [orphan_part_finding(part, frame) for part in _orphan_parts(desk)]
-    fees, unlinked = desk.matcher.balance_check()
-    desk.ledger.add_sums("stripe", fees)
-    findings += [unlinked_finding(one, frame) for one in _without_source(desk, unlinked)]
+    desk.ledger.add_sums("stripe", desk.matcher.fees())
     desk.ledger.explain(findings)
     totals = desk.ledger.totals()
     findings += [
@@ -255,36 +331,9 @@ def _examine(desk: Desk, store: Books, frame: Frame) -> _Result:
         for currency, one in totals.items()
         if one.remainder
     ]
-    return _Result(findings, totals, desk.problems, examination.not_judged)
-
-
-def _payment_findings(
-    judged: Iterable[Judged], desk: Desk, store: Books, frame: Frame
-) -> list[Finding]:
-    """Findings of judged payments, with their causes from the event ledger."""
-    listed = list(judged)
-    traced = listed[:TRACED_FINDINGS]
-    charges = {one.pair.object_id for one in traced if one.pair.object == "charge"}
-    parts = desk.matcher.parts(charges) if charges else {}
-    behind = {id(one): objects_behind(one, parts.get(one.pair.object_id, ())) for one in listed}
-    wanted = {key for one in traced for key in behind[id(one)]}
-    trace = _trace(desk, store, wanted)
-    return [payment_finding(one, behind[id(one)], trace, frame) for one in listed]
-
-
-def _trace(desk: Desk, store: Books, objects: set[Key]) -> Trace:
-    if not objects:
-        return Trace()
-    mirrored = {
-        (one["object"], one["id"]): one
-        for one in store.mirrored(objects)
-        if (one["account_id"], one["livemode"]) == desk.scope
-    }
-    events: dict[Key, list[Row]] = {}
-    for event in store.events_of(desk.scope, objects):
-        key = (event.pop("object"), event.pop("id"))
-        events.setdefault(key, []).append(event)
-    return Trace(mirrored, events)
+    return _Result(
+        findings, totals, desk.problems, examination.not_judged, len(judged), desk
+    )
 
 
 def _orphan_parts(desk: Desk) -> list[Row]:
@@ -300,26 +349,6 @@ def _charges_unknown(desk: Desk, charges: set[str]) -> set[str]:
         return left
     booked = desk.store.payments_of_ids(charges=left, payment_intents=(), invoices=())
     return left - set(booked["charge_id"])
-
-
-def _without_source(desk: Desk, transactions: Iterable[Row]) -> list[Row]:
-    """Balance transactions whose source is in no file, not in the mirror and not at Stripe."""
-    if not {"refunds", "disputes"} <= desk.sources.month.keys():
-        return []
-    listed = list(transactions)
-    keys = {one["source"]: _source_key(one["source"]) for one in listed if one["source"]}
-    known_kinds = {key for key in keys.values() if key[0] in LIST_OF}
-    unknown = desk.unknown_anywhere(known_kinds)
-    return [
-        one
-        for one in listed
-        if not one["source"] or keys[one["source"]] in unknown or keys[one["source"]][0] == ""
-    ]
-
-
-def _source_key(source: str) -> Key:
-    """(object, id) of a balance transaction's source, by the prefix of the id; "" if not ours."""
-    return _SOURCE_OF_PREFIX.get(source.partition("_")[0], ""), source
 
 
 def with_artifacts(audit: Audit, artifacts: Mapping[str, str]) -> Audit:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, Severity
-from growth_pipeline.core.charts import QUIET, Spec, bar_chart, stack
+from growth_pipeline.audit.page import Pictures
+from growth_pipeline.audit.summary import TrendPoint
+from growth_pipeline.core.charts import (
+    QUIET,
+    Spec,
+    bar_chart,
+    column_chart,
+    data_uri,
+    in_dark,
+    render_png,
+    render_svg,
+    stack,
+)
 from growth_pipeline.core.display import format_money, format_number
+from growth_pipeline.core.documents import Picture
+from growth_pipeline.core.periods import PeriodState
 
 # Told apart in grey too; every bar also has its severity in words.
 _COLOURS: Final[Mapping[str, str]] = {
@@ -18,6 +32,8 @@ _COLOURS: Final[Mapping[str, str]] = {
 }
 _SIDES: Final[Mapping[str, str]] = {"Stripe": "#635bff", "books": "#2e7d6b"}
 _CURRENCIES_SHOWN: Final = 6
+_TREND_WIDTH: Final = 760  # a column must be wider than the word WARNING
+Draw: TypeAlias = Callable[[Spec, str], Picture]
 
 
 def audit_picture(audit: Audit) -> Spec:
@@ -78,3 +94,74 @@ def sides_chart(audit: Audit) -> Spec:
         label="label",
         title="Net of the month: Stripe against the books, each currency on its own scale",
     )
+
+
+def trend_chart(trend: Sequence[TrendPoint]) -> Spec:
+    """Findings of the newest audit of each month, by severity, with the verdict on top.
+
+    A month that is not over is pale, and its verdict says so.
+    """
+    rows = [
+        {
+            "month": point.month,
+            "findings": point.severities.get(severity, 0),
+            "severity": severity,
+            "open": point.state is not PeriodState.CLOSED,
+        }
+        for point in trend
+        for severity in _COLOURS
+    ]
+    tops = [
+        {
+            "month": point.month,
+            "findings": sum(point.severities.values()),
+            "label": point.verdict if point.state is PeriodState.CLOSED else f"{point.verdict}*",
+            "open": False,
+        }
+        for point in trend
+    ]
+    return column_chart(
+        rows,
+        tops,
+        category="month",
+        value="findings",
+        colour="severity",
+        colours=_COLOURS,
+        label="label",
+        open_field="open",
+        title="Findings of the newest audit of each month (* the month is not over)",
+        width=_TREND_WIDTH,
+    )
+
+
+# --- drawn ---------------------------------------------------------------------------------------
+
+
+def drawings(audit: Audit, trend: Sequence[TrendPoint]) -> Pictures:
+    """Pictures for a page that can hold drawings, each for a light and a dark screen."""
+    return _pictures(
+        audit,
+        trend,
+        lambda spec, alt: Picture(alt, svg=render_svg(spec), dark_svg=render_svg(in_dark(spec))),
+    )
+
+
+def addresses(audit: Audit, trend: Sequence[TrendPoint]) -> Pictures:
+    """Pictures for Markdown that may load nothing: each in a data URI, small enough for an event.
+
+    Raises: ValueError for a picture that is too large for an event log.
+    """
+    return _pictures(
+        audit, trend, lambda spec, alt: Picture(alt, address=data_uri(render_png(spec)))
+    )
+
+
+def _pictures(audit: Audit, trend: Sequence[TrendPoint], draw: Draw) -> Pictures:
+    overview = None
+    if audit.findings or audit.totals:
+        said = f"Findings by class and both sides of {audit.month}; the tables below say the same"
+        overview = draw(audit_picture(audit), said)
+    if not trend:
+        return Pictures(overview)
+    said = f"Findings by severity of {len(trend)} months; the table below says the same"
+    return Pictures(overview, draw(trend_chart(trend), said))

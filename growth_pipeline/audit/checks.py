@@ -20,11 +20,13 @@ from growth_pipeline.core.errors import GrowthError, UnknownValueError
 from growth_pipeline.core.money import to_major
 
 if TYPE_CHECKING:
+    from growth_pipeline.audit.closing import Past
     from growth_pipeline.storage.lake import Lake
 
 FINDINGS_KEY = ("audit", "findings")
 REPORT_KEY = ("audit", "report")
 VERDICT = "verdict"
+CLOSE = "closed_month_adds_up"
 _EXAMPLES = 10
 
 # Every code of the contract is in exactly one group.
@@ -114,6 +116,11 @@ AUDIT_CHECKS = (
         for name, (description, codes) in GROUPS.items()
     ),
     monthly_check(FINDINGS_KEY, VERDICT, "The month's verdict is PASS."),
+    monthly_check(
+        FINDINGS_KEY,
+        CLOSE,
+        "What a closed month was frozen as, and what changed since, add up to what it is now.",
+    ),
 )
 
 
@@ -124,6 +131,28 @@ REPORT_CHECKS = (
         "Each file of the report can be read back and is what was written.",
     ),
 )
+
+
+# Against one damaged disk or a hasty hand: what must stay is looked for at every cleaning.
+KEPT_CHECKS = (
+    dg.AssetCheckSpec(
+        "newest_and_good_reports_are_there",
+        asset=dg.AssetKey(["audit", "kept_reports"]),
+        description="The newest and the last good report of every month, and the one that closed "
+        "it, are in the lake.",
+    ),
+)
+
+
+def check_kept(missing: Sequence[str]) -> dg.AssetCheckResult:
+    """Whether every report that must stay is there; an audit of its month writes it again."""
+    return dg.AssetCheckResult(
+        check_name="newest_and_good_reports_are_there",
+        passed=not missing,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"gone: {', '.join(missing[:_EXAMPLES])}" if missing else None,
+        metadata={"missing": len(missing)},
+    )
 
 
 def check_report(audit_id: str, artifacts: Mapping[str, str], lake: Lake) -> dg.AssetCheckResult:
@@ -145,18 +174,39 @@ def _is_whole(path: str, lake: Lake) -> bool:
     return sha256(data).hexdigest() == PurePosixPath(path).stem
 
 
+def check_close(past: Past) -> dg.AssetCheckResult:
+    """Whether frozen figures plus the log are the figures of now; a month that is open passes."""
+    said = past.problem or "; ".join(past.wrong)
+    return dg.AssetCheckResult(
+        check_name=CLOSE,
+        passed=not said,
+        severity=dg.AssetCheckSeverity.WARN if past.problem else dg.AssetCheckSeverity.ERROR,
+        description=said or None,
+        metadata={
+            "closed_at": past.close.closed_at.isoformat() if past.close else "not closed",
+            "restatements": len(past.log) + len(past.fresh),
+        },
+    )
+
+
 def check_results(
-    findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int]
+    findings: Sequence[Finding],
+    verdict: Verdict,
+    difference: Mapping[str, int],
+    *,
+    is_provisional: bool = False,
 ) -> list[dg.AssetCheckResult]:
-    """One result a group and one for the verdict.
+    """One result a group and one for the verdict; suppressed findings do not count.
 
     `difference` is booked - Stripe of the month's totals by currency, minor units.
     """
+    counted = [finding for finding in findings if finding.counts]
     results = [
-        _group_result(name, [finding for finding in findings if finding.code in codes])
+        _group_result(name, [finding for finding in counted if finding.code in codes])
         for name, (_, codes) in GROUPS.items()
     ]
-    return [*results, _verdict_result(findings, verdict, difference)]
+    note = "; provisional, the month is not over" if is_provisional else ""
+    return [*results, _verdict_result(counted, verdict, difference, note)]
 
 
 def sum_impacts(findings: Iterable[Finding]) -> dict[str, int]:
@@ -213,14 +263,14 @@ def _group_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult
 
 
 def _verdict_result(
-    findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int]
+    findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int], note: str
 ) -> dg.AssetCheckResult:
     warning = verdict is Verdict.WARNING
     return dg.AssetCheckResult(
         check_name=VERDICT,
         passed=verdict is Verdict.PASS,
         severity=dg.AssetCheckSeverity.WARN if warning else dg.AssetCheckSeverity.ERROR,
-        description=f"{verdict}: {_summary(findings, difference)}",
+        description=f"{verdict}: {_summary(findings, difference)}{note}",
         metadata={
             "verdict": str(verdict),
             "findings": len(findings),

@@ -5,20 +5,28 @@ What an answer means for a pair is decided by the caller; nothing here judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from growth_pipeline.audit.sides import FAILED_REFUNDS, StripePayment
 from growth_pipeline.billing.columns import COLUMNS, typed_values
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.versions import VersionAdapter, adapter_for
 
+if TYPE_CHECKING:
+    from growth_pipeline.stripe_api.client import StripeReader
+
 Confirm: TypeAlias = Callable[[str, str], Mapping[str, Any] | None]
 """Object of (resource, id) as Stripe has it now; None only if Stripe knows no such id."""
 
+ListObjects: TypeAlias = Callable[[str, Mapping[str, str]], Iterator[Sequence[Mapping[str, Any]]]]
+"""Pages of a resource's list as Stripe has it now, filtered by these parameters."""
+
 ASK_LIMIT: Final = 1_000  # payments
+_FOR_EVER: Final = 253_402_300_799  # the last second of 9999: such lists have no upper edge
+PAGE_LIMIT: Final = 2_000  # pages of lists that are read for one audit
 REFERENCE_LIMIT: Final = 500  # customers, invoices and the like that rows point at
 LIST_OF: Final = {
     "charge": "charges",
@@ -27,9 +35,49 @@ LIST_OF: Final = {
     "customer": "customers",
     "refund": "refunds",
     "dispute": "disputes",
+    "invoice_payment": "invoice_payments",
+    "credit_note": "credit_notes",
+    "payout": "payouts",
+    "balance_transaction": "balance_transactions",
+    "subscription": "subscriptions",
 }
 _INTENT_STATUSES: Final = {"processing": "pending", "canceled": "failed"}
+_INVOICE_PAYMENT_STATUSES: Final = {"paid": "succeeded", "canceled": "failed"}
 _INVOICE_STATUSES: Final = {"paid": "succeeded", "void": "failed", "uncollectible": "failed"}
+
+
+@dataclass(frozen=True)
+class StripeNow:
+    """Stripe as it answers now: single objects, when called, and short lists.
+
+    An audit that is given only a way to ask for single objects reads no lists.
+    """
+
+    retrieve: Confirm
+    pages: ListObjects
+
+    def __call__(self, resource: str, object_id: str) -> Mapping[str, Any] | None:
+        """One object as it is now; None only if Stripe knows no such id."""
+        return self.retrieve(resource, object_id)
+
+    @classmethod
+    def through(cls, reader: Callable[[], StripeReader]) -> StripeNow:
+        """Stripe as a reader sees it; the reader is opened at the first question."""
+
+        def pages(
+            resource: str, params: Mapping[str, str]
+        ) -> Iterator[Sequence[Mapping[str, Any]]]:
+            for page in reader().list_window(resource, None, _FOR_EVER, params):
+                yield page.objects
+
+        return cls(lambda resource, object_id: reader().retrieve(resource, object_id), pages)
+
+
+class ListTotal(NamedTuple):
+    """A list summed up: how many objects it held, and their money in minor units."""
+
+    objects: int = 0
+    minor: int = 0
 
 
 class NoAnswer(Enum):
@@ -58,8 +106,10 @@ class Asker:
         self._confirm = confirm
         self._left = {True: limit, False: reference_limit}
         self._answers: dict[tuple[str, str], Answer] = {}
+        self._pages_left = PAGE_LIMIT
         self.failures: dict[str, str] = {}
         self.not_asked = 0
+        self.lists_unread = 0
 
     @property
     def can_ask(self) -> bool:
@@ -86,6 +136,34 @@ class Asker:
             self.failures[LIST_OF[kind]] = error.message
             return NoAnswer.UNASKED
         return self._answers[key]
+
+    def total_of(
+        self,
+        resource: str,
+        params: Mapping[str, str],
+        amount_of: Callable[[Mapping[str, Any]], int],
+    ) -> ListTotal | NoAnswer:
+        """Sum over a list as Stripe has it now; UNASKED when nobody can tell.
+
+        A page at a time is in memory. A list that needs more pages than the audit has left is not
+        read to its end, and counts in `lists_unread`.
+        """
+        confirm = self._confirm
+        if not isinstance(confirm, StripeNow) or resource in self.failures:
+            return NoAnswer.UNASKED
+        total = ListTotal()
+        try:
+            for page in confirm.pages(resource, params):
+                if self._pages_left <= 0:
+                    self.lists_unread += 1
+                    return NoAnswer.UNASKED
+                self._pages_left -= 1
+                minor = sum(amount_of(one) for one in page)
+                total = ListTotal(total.objects + len(page), total.minor + minor)
+        except GrowthError as error:
+            self.failures[resource] = error.message
+            return NoAnswer.UNASKED
+        return total
 
     def _may_ask(self, resource: str, *, is_payment: bool) -> bool:
         if self._left[is_payment] > 0:
@@ -141,11 +219,13 @@ class FreshPayments:
             return charge_payment(typed)
         if kind == "payment_intent":
             return typed["latest_charge"] or intent_payment(typed)
+        if kind == "invoice_payment" and typed["payment_intent"] is None:
+            return typed["charge"] or paid_outside(typed)
         intent = typed["payment_intent"] and self._asker.found(
             "payment_intent", typed["payment_intent"]
         )
         charge = self._typed("payment_intent", intent)["latest_charge"] if intent else None
-        return charge or invoice_payment(typed)
+        return charge or (paid_outside if kind == "invoice_payment" else invoice_payment)(typed)
 
     def _part(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
         raw = self._asker.found(kind, object_id)
@@ -209,5 +289,24 @@ def invoice_payment(row: Mapping[str, Any]) -> StripePayment:
         captured_minor=row["amount_paid"],
         customer=row["customer"],
         invoice=row["id"],
+        payment_intent=row["payment_intent"],
+    )
+
+
+def paid_outside(row: Mapping[str, Any]) -> StripePayment:
+    """An invoice payment without a charge: recorded from outside Stripe, or not paid yet."""
+    status = _INVOICE_PAYMENT_STATUSES.get(row["status"], "pending")
+    paid = row["amount_paid"] or 0
+    return StripePayment(
+        object="invoice_payment",
+        id=row["id"],
+        created=row["created"],
+        status=status,
+        captured=status == "succeeded",
+        paid=status == "succeeded",
+        currency=row["currency"],
+        asked_minor=row["amount_requested"] or paid,
+        captured_minor=paid,
+        invoice=row["invoice"],
         payment_intent=row["payment_intent"],
     )

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Cause, Severity
+from growth_pipeline.audit.causes import OURS, Key, Told, Trace, cause_of_object
+from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Severity
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of, finding_fingerprint
 from growth_pipeline.audit.sides import BookedRow, StripePayment
+from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import Month
+from growth_pipeline.core.periods import UTC_NAME, Month
 
-Key = tuple[str, str]
-"""(object, id), Stripe's singular word and the object's id."""
-
-_NOT_TRACED: Final = frozenset({"period_cutoff", "fee_mismatch", "net_mismatch"})
 _PART_OF_CODE: Final = {
     "refund_missing": "refund",
     "refund_excess": "refund",
@@ -37,19 +35,35 @@ _PAGES: Final = {
     "dispute": "disputes",
 }
 _PLAIN_ID: Final = re.compile(r"[a-z]{2,16}_[A-Za-z0-9_]{1,200}", re.ASCII)
-_EVENTS_SHOWN: Final = 5
 
 
 @dataclass(frozen=True)
-class Trace:
-    """What the event ledger knows: mirrored objects and newest events, by (object, id)."""
+class Booking:
+    """What the mirror would book now, by scope and charge id; a charge that it lacks is absent."""
 
-    mirrored: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
-    events: Mapping[Key, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    scope: Scope
+    payments: Mapping[tuple[Scope, str], Payment]
 
-    def knows(self, key: Key) -> bool:
-        """Whether anything was ever heard of an object."""
-        return key in self.mirrored or bool(self.events.get(key))
+
+# What of a row a class is about, by the fields of billing.payments.
+_STATUS: Final = ("status", "captured")
+_AMOUNT: Final = ("amount_minor",)
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "missing_in_db": (*_STATUS, *_AMOUNT, "currency"),
+    "status_mismatch": _STATUS,
+    "uncaptured_booked": _STATUS,
+    "currency_mismatch": ("currency",),
+    "amount_mismatch": _AMOUNT,
+    "amount_rounding": _AMOUNT,
+    "refund_missing": ("refunded_minor",),
+    "refund_excess": ("refunded_minor",),
+    "refund_failed_booked": ("refunded_minor",),
+    "dispute_missing": ("disputed_minor",),
+    "dispute_state": ("disputed_minor",),
+    "fee_mismatch": ("fee_minor", "settlement_currency"),
+    "net_mismatch": ("net_minor", "settlement_currency"),
+    "orphan_row": ("customer_id", "invoice_id"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,11 +72,13 @@ class Frame:
 
     scope: Scope
     month: Month
+    tz: str = UTC_NAME
 
     @property
     def audit_again(self) -> str:
         """The command that looks again, and closes what is gone."""
-        return f"growth audit --month {self.month.key}"
+        zone = "" if self.tz == UTC_NAME else f" --tz {self.tz}"
+        return f"growth audit --month {self.month.key}{zone}"
 
     def finding(
         self,
@@ -86,7 +102,7 @@ class Frame:
             impacts=impacts,
             evidence=evidence,
             command=command or self.audit_again,
-            fingerprint=finding_fingerprint(self.scope, self.month, code, object_id),
+            fingerprint=finding_fingerprint(self.scope, self.month, code, object_id, tz=self.tz),
             **given,
         )
 
@@ -99,53 +115,94 @@ def objects_behind(judged: Judged, parts: Iterable[Key]) -> list[Key]:
     return [own, *(part for part in parts if part[0] == wanted)]
 
 
-def cause_of(judged: Judged, objects: Sequence[Key], trace: Trace) -> Cause:
+def cause_of(
+    judged: Judged, objects: Sequence[Key], trace: Trace, booking: Booking | None = None
+) -> Told:
     """Why the books differ. `objects`: those behind the finding, the pair's own first.
 
-    Never delivered: the ledger holds no event of one of them, or only an older state. Handled
-    wrong: the mirror knows what Stripe knows and the row does not.
+    `booking` tells of the charges of the pair and of its rows; None if that was not asked. A row of
+    ours that says something else was changed by hand.
     """
-    code, rows = judged.diagnosis.code, judged.pair.rows
-    events = [event for key in objects for event in trace.events.get(key, ())]
-    if code in _NOT_TRACED:
-        return Cause.UNKNOWN
-    if any(event["state"] == "quarantined" for event in events):
-        return Cause.QUARANTINED
-    writers = {row.written_by for row in rows or judged.pair.leaked_rows}
-    if code in MADE_BY_ROW:
-        return Cause.HANDLED_WRONG if writers == {"mirror"} else Cause.WRITTEN_BY_HAND
-    if writers and "mirror" not in writers:
-        return Cause.WRITTEN_BY_HAND
-    if not all(map(trace.knows, objects)) or _is_outdated(judged.pair.stripe, objects, trace):
-        return Cause.NEVER_DELIVERED
-    return Cause.HANDLED_WRONG
+    pair, diagnosis = judged.pair, judged.diagnosis
+    rows = pair.rows or pair.leaked_rows
+    details = diagnosis.details.get(diagnosis.code) or {}
+    amounts = details.get("stripe_minor"), details.get("booked_minor")
+    return cause_of_object(
+        diagnosis.code,
+        objects,
+        _as_judged(pair.stripe, objects, trace),
+        mirror_is_right=_mirror_is_right(pair.stripe, diagnosis.code, booking),
+        written_by={row.written_by for row in rows},
+        changed_by_hand=any(_is_changed(row, diagnosis.code, trace, booking) for row in rows),
+        minor=[amounts] if None not in amounts else [],
+    )
 
 
-def _is_outdated(payment: StripePayment | None, objects: Sequence[Key], trace: Trace) -> bool:
-    """Whether the mirror's state of the charge is older than Stripe's."""
-    mirrored = trace.mirrored.get(objects[0])
-    if payment is None or mirrored is None or payment.object != "charge":
-        return False
-    facts = {"status": payment.status, "amount_captured": str(payment.captured_minor)}
+def _as_judged(stripe: StripePayment | None, objects: Sequence[Key], trace: Trace) -> Trace:
+    """The trace with the charge as it was judged: it may have been asked for again."""
+    if stripe is None or stripe.object != "charge":
+        return trace
+    facts = {"status": stripe.status, "amount_captured": stripe.captured_minor}
     if len(objects) == 1:  # its refunds are not known one by one: their sum is the fact
-        facts["amount_refunded"] = str(payment.refunded_minor)
-    return any(mirrored.get(name) not in (None, fact) for name, fact in facts.items())
+        facts["amount_refunded"] = stripe.refunded_minor
+    parts = {key: trace.stripe[key] for key in objects[1:] if key in trace.stripe}
+    return replace(trace, stripe={**parts, objects[0]: facts})
 
 
-def payment_finding(judged: Judged, objects: Sequence[Key], trace: Trace, frame: Frame) -> Finding:
-    """The finding of one judged payment."""
+def _is_changed(row: BookedRow, code: str, trace: Trace, booking: Booking | None) -> bool:
+    """Whether a row of ours says, in what the class is about, what the mirror would not book."""
+    if booking is None or row.written_by != OURS or row.charge_id is None:
+        return False
+    would = booking.payments.get((Scope(row.account_id, row.livemode), row.charge_id))
+    if would is None:  # without a charge in the mirror none of us could have written it
+        return ("charge", row.charge_id) not in trace.mirrored
+    return any(getattr(row, name) != getattr(would, name) for name in _FIELDS.get(code, ()))
+
+
+def _mirror_is_right(
+    stripe: StripePayment | None, code: str, booking: Booking | None
+) -> bool | None:
+    """True if the mirror would book what Stripe says, in what the class is about; else None."""
+    fields = _FIELDS.get(code, ())
+    if stripe is None or booking is None or code in MADE_BY_ROW:
+        return None
+    would = booking.payments.get((booking.scope, stripe.id))
+    if would is None or not fields:
+        return None
+    expected = {
+        "status": stripe.status,
+        "captured": stripe.captured,
+        "currency": stripe.currency,
+        "amount_minor": stripe.captured_minor if stripe.captured else stripe.asked_minor,
+        "refunded_minor": stripe.refunded_minor,
+        "disputed_minor": stripe.disputed_minor,
+        "fee_minor": stripe.fee_minor,
+        "net_minor": stripe.net_after_fee_minor,
+        "settlement_currency": stripe.settlement_currency,
+    }
+    return all(getattr(would, name) == expected[name] for name in fields) or None
+
+
+def payment_finding(
+    judged: Judged,
+    objects: Sequence[Key],
+    trace: Trace,
+    frame: Frame,
+    booking: Booking | None = None,
+) -> Finding:
+    """The finding of one judged payment; the rest as `cause_of` takes it."""
     pair, diagnosis = judged.pair, judged.diagnosis
     rows = [*pair.rows, *pair.leaked_rows]
+    told = cause_of(judged, objects, trace, booking)
     evidence = {
         "stripe": _stripe_side(pair.stripe),
         "booked": [_booked_side(row) for row in pair.rows],
         "booked_elsewhere": [_booked_side(row) for row in pair.leaked_rows],
         "details": diagnosis.details,
-        "events": _events(objects, trace),
+        **told.evidence,
         "link": dashboard_link(frame.scope, pair.object, pair.object_id),
         "confirmed_by_stripe": judged.confirmed,
     }
-    cause = cause_of(judged, objects, trace)
     return frame.finding(
         diagnosis.code,
         pair.object,
@@ -155,8 +212,8 @@ def payment_finding(judged: Judged, objects: Sequence[Key], trace: Trace, frame:
         evidence={name: value for name, value in evidence.items() if value not in (None, [], {})},
         severity=diagnosis.severity,
         also=diagnosis.codes[1:],
-        cause=cause,
-        action=_with_rows(action_of(diagnosis.code, cause, frame.month), rows),
+        cause=told.cause,
+        action=_with_rows(action_of(diagnosis.code, told.cause, frame.month), rows),
     )
 
 
@@ -198,12 +255,6 @@ def _booked_side(row: BookedRow) -> dict[str, Any]:
         if (value := getattr(row, name)) is not None
     }
     return {**known, "settled": row.settled, "counted_minor": row.counted_minor}
-
-
-def _events(objects: Sequence[Key], trace: Trace) -> list[dict[str, Any]]:
-    found = [dict(event) for key in objects for event in trace.events.get(key, ())]
-    found.sort(key=lambda event: (event["created_at"], event["event_id"]), reverse=True)
-    return found[:_EVENTS_SHOWN]
 
 
 # --- findings that are no pair -------------------------------------------------------------------
@@ -248,19 +299,6 @@ def orphan_part_finding(part: Mapping[str, Any], frame: Frame) -> Finding:
         currency=part["currency"],
         impacts={},
         evidence={"stripe": dict(part), "details": {"unknown": [part["charge"]]}},
-    )
-
-
-def unlinked_finding(transaction: Mapping[str, Any], frame: Frame) -> Finding:
-    """A balance transaction without a known source; its net is what nobody can place."""
-    net = transaction["net"]
-    return frame.finding(
-        "balance_unlinked",
-        "balance_transaction",
-        transaction["id"],
-        currency=transaction["currency"],
-        impacts={transaction["currency"]: net} if net else {},
-        evidence={"stripe": dict(transaction)},
     )
 
 

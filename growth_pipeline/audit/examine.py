@@ -6,25 +6,38 @@ The rule of judging is compare.py's; where rows without a charge belong is found
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from growth_pipeline.audit.compare import Diagnosis, classify_pair, kept_row
+from growth_pipeline.audit.compare import (
+    PENDING_BOOKED_SECONDS,
+    Diagnosis,
+    classify_pair,
+    kept_row,
+)
 from growth_pipeline.audit.confirm import NoAnswer
-from growth_pipeline.audit.matching import Extracted, booked_row, tax_of, with_instants
+from growth_pipeline.audit.earlier import pair_digest
+from growth_pipeline.audit.matching import Extracted, booked_row, tax_of
 from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 from growth_pipeline.audit.sources import Problem
-from growth_pipeline.audit.whereabouts import LEAKS, Case, Desk, locate
+from growth_pipeline.audit.totals import Ledger
+from growth_pipeline.audit.whereabouts import LEAKS, Case, Desk, locate, unmatched_state
 
 _READING_SECONDS = 10  # a page's state is a little older than the instant it is stamped with
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One payment with a finding: the pair as judged and the diagnosis."""
+    """One payment with a finding: the pair as judged and the diagnosis.
+
+    `state` names what files and books said of it before anybody was asked; `effects`: what judging
+    it did to the totals.
+    """
 
     pair: Pair
     diagnosis: Diagnosis
     confirmed: bool
+    state: str = ""
+    effects: Ledger = field(default_factory=Ledger)
 
 
 class Examination:
@@ -46,6 +59,7 @@ class Examination:
         desk.ledger.add_sums("booked", desk.matcher.booked_totals())
         cases = self._collect()
         self._find_rows_elsewhere(cases)
+        cases = self._without_known(cases)
         self._find_orphans(cases)
         self._find_taxes(cases)
         judged = (self._judge(case) for case in cases)
@@ -81,17 +95,20 @@ class Examination:
         payments = [case.payment for case in asking.values() if case.payment]
         if not payments:
             return
+        by_intent = {one.payment_intent: one.id for one in payments if one.payment_intent}
+        by_invoice = {one.invoice: one.id for one in payments if one.invoice}
+        paid = self._desk.matcher.invoice_payments_of(set(by_intent))
+        by_payment = {one["id"]: by_intent[one["payment_intent"]] for one in paid}
         found = self._desk.store.payments_of_ids(
             charges=asking,
-            payment_intents={one.payment_intent for one in payments if one.payment_intent},
-            invoices={one.invoice for one in payments if one.invoice},
+            payment_intents=by_intent,
+            invoice_payments=by_payment,
+            invoices=by_invoice,
         )
         known = self._desk.matcher.known_rows(found["payment_id"].to_list())
-        by_intent = {one.payment_intent: one.id for one in payments}
-        by_invoice = {one.invoice: one.id for one in payments}
-        for row in map(booked_row, with_instants(found).iter_rows(named=True)):
-            intent = by_intent.get(row.payment_intent_id) if row.payment_intent_id else None
-            charge = row.charge_id or intent or by_invoice.get(row.invoice_id)
+        charges = {**{one: one for one in asking}, **by_intent, **by_payment, **by_invoice}
+        for row in map(booked_row, found.iter_rows(named=True)):
+            charge = charges.get(row.object_id)
             if charge in asking and row.payment_id not in known:
                 self._add_row(asking[charge], row)
 
@@ -138,6 +155,39 @@ class Examination:
             if case.payment is not None:
                 case.payment = replace(case.payment, tax_minor=tax_of(row["raw"]))
 
+    # --- what is as it was ------------------------------------------------------------------
+
+    def _without_known(self, cases: list[Case]) -> list[Case]:
+        """Cases that moved since the audit before; of the others the finding is kept as it is."""
+        for case in cases:
+            case.state = self._state_of(case)
+        kept = self._desk.earlier.take(
+            {case.state: _ids_of(case) for case in cases if not self._is_in_grace(case)}
+        )
+        for effects in self._desk.earlier.effects():
+            self._desk.ledger.merge(effects)
+        self._desk.judged |= {one.id: one for one in self._desk.earlier.judged_payments()}
+        return [case for case in cases if case.state not in kept]
+
+    def _state_of(self, case: Case) -> str:
+        if case.payment is None and case.leak is None:
+            return unmatched_state(case.rows)
+        extracted, payment = case.extracted, case.payment
+        facts = (
+            case.leak,
+            extracted and (extracted.touched, extracted.is_dispute_unknown),
+            payment and self._desk.window.as_of - payment.created > PENDING_BOOKED_SECONDS,
+            [row.payment_id for row in case.leaked_rows],
+        )
+        return pair_digest(payment, [*case.rows, *case.leaked_rows], *facts)
+
+    def _is_in_grace(self, case: Case) -> bool:
+        """Whether the case may not be judged now, whatever it was before."""
+        touched = case.extracted.touched if case.extracted else None
+        if touched is not None and touched >= self._desk.window.cutoff:
+            return True
+        return case.payment is not None and not self._desk.window.judged(case.payment.created)
+
     # --- judging ----------------------------------------------------------------------------
 
     def _judge(self, case: Case) -> Judged | None:
@@ -156,12 +206,15 @@ class Examination:
             if newest is not payment:
                 pair = self._pair(case, newest)
                 diagnosis = classify_pair(pair)
+        effects = Ledger()
         if payment is not None:
-            self._account(case, pair)
+            self._account(case, pair, effects)
+        if diagnosis is not None:
+            _note_moved(pair, diagnosis, effects)
+        self._desk.ledger.merge(effects)
         if diagnosis is None:
             return None
-        self._note_moved(pair, diagnosis)
-        return Judged(pair, diagnosis, case.confirmed)
+        return Judged(pair, diagnosis, case.confirmed, case.state, effects)
 
     def _pair(self, case: Case, payment: StripePayment | None) -> Pair:
         leak = case.leak
@@ -248,11 +301,12 @@ class Examination:
             if self._is_counted(row):
                 self._desk.ledger.add_row(row, -1)
 
-    def _account(self, case: Case, pair: Pair) -> None:
+    def _account(self, case: Case, pair: Pair, ledger: Ledger) -> None:
         """Bring totals to the state that was judged, and name money of other months."""
-        ledger = self._desk.ledger
-        if case.extracted is not None:
-            ledger.add_payment(case.extracted.payment, -1)
+        listed = case.extracted.payment if case.extracted else None
+        if pair.stripe is not None and pair.stripe != listed:
+            self._desk.judged[pair.stripe.id] = pair.stripe
+        ledger.add_payment(listed, -1)
         ledger.add_payment(pair.stripe, +1)
         for row in case.rows:
             if not self._desk.window.holds(row.created):
@@ -264,7 +318,14 @@ class Examination:
         """Whether the sums over the whole table hold the row."""
         return row.payment_id in self._counted and self._desk.window.judged(row.created)
 
-    def _note_moved(self, pair: Pair, diagnosis: Diagnosis) -> None:
-        row = kept_row(pair)
-        if diagnosis.code == "period_cutoff" and row is not None:
-            self._desk.ledger.of(row.currency).moved += abs(row.counted_minor)
+
+def _note_moved(pair: Pair, diagnosis: Diagnosis, ledger: Ledger) -> None:
+    row = kept_row(pair)
+    if diagnosis.code == "period_cutoff" and row is not None:
+        ledger.of(row.currency).moved += abs(row.counted_minor)
+
+
+def _ids_of(case: Case) -> list[str]:
+    """Stripe ids that news about a case would name."""
+    named = [case.payment.id] if case.payment else []
+    return [*named, *(row.object_id for row in (*case.rows, *case.leaked_rows))]

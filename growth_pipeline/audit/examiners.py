@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from growth_pipeline.audit.balance import examine_balance
+from growth_pipeline.audit.customer_section import examine_customers
+from growth_pipeline.audit.invoices import examine_invoices
+from growth_pipeline.audit.payouts import examine_payouts
 from growth_pipeline.audit.sections import Examiner
+from growth_pipeline.audit.subscription_section import examine_subscriptions
 
-EXAMINERS: Final[tuple[Examiner, ...]] = ()
+EXAMINERS: Final[tuple[Examiner, ...]] = (
+    examine_invoices,
+    examine_balance,
+    examine_payouts,
+    examine_subscriptions,
+    examine_customers,
+)

@@ -16,7 +16,7 @@ from typing import Any
 
 from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, ORDER, Cause, Severity
 from growth_pipeline.core.ids import Scope, fingerprint
-from growth_pipeline.core.periods import Month
+from growth_pipeline.core.periods import UTC_NAME, Month
 
 
 class Verdict(StrEnum):
@@ -33,6 +33,9 @@ class Finding:
 
     Grain: one Stripe object (or source). `impacts` is booked - Stripe by currency in minor units,
     without zeros; None is unknown, not 0. `currency` is the booked currency, else Stripe's.
+    `owner` is who looks after it. `suppression` says that somebody decided not to count it, as
+    `{"reason", "by", "until"}` with an ISO day until which (exclusive) that holds: such a finding
+    is printed and counts neither for the verdict nor for checks and alerts.
     """
 
     code: str
@@ -49,6 +52,13 @@ class Finding:
     fingerprint: str = ""
     first_seen_at: datetime | None = None
     last_seen_at: datetime | None = None
+    owner: str | None = None
+    suppression: Mapping[str, Any] | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts for verdict, checks and alerts: not while it is suppressed."""
+        return self.suppression is None
 
     @property
     def impact_minor(self) -> int | None:
@@ -75,6 +85,8 @@ class Finding:
             "evidence": dict(self.evidence),
             "first_seen_at": _iso(self.first_seen_at),
             "last_seen_at": _iso(self.last_seen_at),
+            "owner": self.owner,
+            "suppression": None if self.suppression is None else dict(self.suppression),
         }
 
 
@@ -82,9 +94,15 @@ def _iso(instant: datetime | None) -> str | None:
     return instant.isoformat() if instant else None
 
 
-def finding_fingerprint(scope: Scope, month: Month, code: str, object_id: str) -> str:
-    """Name of one problem: equal in every audit that sees it, so that it can close itself."""
-    return fingerprint(scope.account_id, scope.mode, month.key, code, object_id)
+def finding_fingerprint(
+    scope: Scope, month: Month, code: str, object_id: str, *, tz: str = UTC_NAME
+) -> str:
+    """Name of one problem: equal in every audit that sees it, so that it can close itself.
+
+    A month of another zone than UTC has problems of its own.
+    """
+    zone = () if tz == UTC_NAME else (tz,)
+    return fingerprint(scope.account_id, scope.mode, month.key, code, object_id, *zone)
 
 
 def in_table_order(codes: Iterable[str]) -> list[str]:

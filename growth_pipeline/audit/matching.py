@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 import orjson
 import polars as pl
 
+from growth_pipeline.audit.books import BookedPayments
 from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.audit.sources import Sources
 from growth_pipeline.billing.columns import SCHEMAS
@@ -21,6 +22,8 @@ from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from growth_pipeline.storage.engine import Spool, SpoolFile
 
 Table: TypeAlias = "Sequence[str] | pl.DataFrame | pa.Table"
 Row: TypeAlias = dict[str, Any]
@@ -36,6 +39,16 @@ class QueryEngine(Protocol):
         self, sql: str, tables: Mapping[str, Table], params: Mapping[str, object] | None = None
     ) -> pl.DataFrame:
         """Result of one query."""
+        ...
+
+    def spool(self) -> Spool:
+        """A folder for what is too large for memory."""
+        ...
+
+    def query_to_file(
+        self, sql: str, tables: Mapping[str, Table], spool: Spool, name: str
+    ) -> SpoolFile:
+        """Result of one query as a file of the spool."""
         ...
 
 
@@ -70,9 +83,10 @@ class Extracted:
 class Reference(NamedTuple):
     """What a booked row points at; by which charge that is, `charges_of` finds out."""
 
-    key: str
+    match_id: str
     charge_id: str | None
     payment_intent_id: str | None
+    invoice_payment_id: str | None
     invoice_id: str | None
 
 
@@ -85,7 +99,7 @@ class Matcher:
         sources: Sources,
         scope: Scope,
         window: Window,
-        books: pl.DataFrame,
+        books: BookedPayments,
         intents_of: Callable[[set[str]], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._engine = engine
@@ -93,15 +107,22 @@ class Matcher:
         self._sources = sources
         self._window = window
         self._scope = scope
-        self._books = self._with_match_id(prepared_books(books, window))
-        self._books_arrow = engine_frame(self._books)
+        self._booked = books
+        self._spool = books.spool
+        self._books: Table = [*books.charged, *self._linked(books.loose)]
         self._returned = self._returned_money()
         self._parts: dict[str, list[tuple[str, str]]] = {}
 
     @property
-    def books(self) -> pl.DataFrame:
-        """The booked rows with their `match_id`, `in_month`, and `created` in Unix seconds."""
-        return self._books
+    def tables(self) -> dict[str, Table]:
+        """The month as statements know it: charges, money returned by charge, booked rows, parts."""
+        return {
+            "charges": self._sources.paths("charges"),
+            "returned": self._returned,
+            "books": self._books,
+            "refunds": self._from_month_on("refunds"),
+            "disputes": self._from_month_on("disputes"),
+        }
 
     # --- what differs -----------------------------------------------------------------------
 
@@ -110,7 +131,7 @@ class Matcher:
         tables = {
             "charges": self._sources.paths("charges"),
             "returned": self._returned,
-            "books": self._books_arrow,
+            "books": self._books,
         }
         params = {
             **self._completeness(),
@@ -120,26 +141,24 @@ class Matcher:
         (found,) = self._rows("differing_payments", tables, params)
         differing = set(found["match_ids"] or ())
         # Charges are unique by id: more rows than charges with a partner means that some repeat.
-        paired_charges = self._sources.month["charges"].row_count - found["lone_charges"]
-        if self._books.height - found["lone_rows"] > paired_charges:
-            books = {"books": self._books_arrow}
-            differing |= self._ids("repeated_payments", books, {}, "match_id")
+        paired_charges = found["charges"] - found["lone_charges"]
+        if self._booked.rows - found["lone_rows"] > paired_charges:
+            differing |= self._ids("repeated_payments", {"books": self._books}, {}, "match_id")
         return differing
 
     def differing_fees(self) -> set[str]:
         """Match ids of payments whose booked fee or net is not the balance transaction's."""
         paths = self._sources.paths_from_month_on("balance_transactions")
-        if not paths or self._books["fee_minor"].null_count() == self._books.height:
+        if not paths or not self._booked.rows_with_fee:
             return set()
-        tables = {"books": self._books_arrow, "balance_transactions": paths}
+        tables = {"books": self._books, "balance_transactions": paths}
         return self._ids("differing_fees", tables, {}, "match_id")
 
     def unknown_invoices(self) -> dict[str, str]:
         """Invoice id by match id, of rows whose invoice is in no file."""
-        has_invoices = self._books["invoice_id"].null_count() < self._books.height
-        if not has_invoices or "invoices" not in self._sources.month:
+        if not self._booked.rows_with_invoice or "invoices" not in self._sources.month:
             return {}
-        tables = {"books": self._books_arrow, "invoices": self._all("invoices")}
+        tables = {"books": self._books, "invoices": self._all("invoices")}
         rows = self._rows("unknown_invoices", tables)
         return {row["match_id"]: row["invoice_id"] for row in rows}
 
@@ -156,43 +175,18 @@ class Matcher:
 
         Without the fee of a single row their sum would be too small, so then no fees are given.
         """
-        rows = self._rows(
-            "booked_totals", {"books": self._books_arrow}, {"cutoff": self._window.cutoff}
-        )
-        settled = (
-            self._books.lazy()
-            .filter(
-                pl.col("in_month"),
-                pl.col("created") < self._window.cutoff,
-                pl.col("status") == "succeeded",
-                pl.col("captured"),
-            )
-            .select("fee_minor", "settlement_currency")
-            .collect()
-        )
-        if settled["fee_minor"].null_count() or settled["settlement_currency"].null_count():
-            return rows
-        fees = settled.group_by(currency=pl.col("settlement_currency")).agg(
-            fees_minor=pl.col("fee_minor").sum()
-        )
-        return rows + fees.to_dicts()
+        tables, params = {"books": self._books}, {"cutoff": self._window.cutoff}
+        rows = self._rows("booked_totals", tables, params)
+        fees = self._rows("booked_fees", tables, params) if self._booked.rows_with_fee else []
+        return rows if any(one["unknown"] for one in fees) else rows + fees
 
-    def balance_check(self) -> tuple[list[Row], list[Row]]:
-        """Stripe's fees by settlement currency, and balance transactions without a known charge."""
+    def fees(self) -> list[Row]:
+        """Stripe's fees of the month's settled charges, by settlement currency."""
         paths = self._sources.paths_from_month_on("balance_transactions")
         if not paths:
-            return [], []
+            return []
         tables = {"balance_transactions": paths, "charges": self._sources.paths("charges")}
-        params = {
-            "start": self._window.start,
-            "cutoff": min(self._window.cutoff, self._window.end),
-        }
-        rows = self._rows("balance_check", tables, params)
-        unlinked = [
-            {**one, "currency": row["currency"]} for row in rows for one in row["unlinked"] or ()
-        ]
-        fees = [{"currency": r["currency"], "fees_minor": r["fees_minor"]} for r in rows]
-        return fees, unlinked
+        return self._rows("charge_fees", tables, {"cutoff": self._window.cutoff})
 
     # --- what the month's files say of single objects ---------------------------------------
 
@@ -225,16 +219,20 @@ class Matcher:
 
     def rows_of(self, ids: set[str]) -> dict[str, list[BookedRow]]:
         """Booked rows of the month (and their repeats elsewhere) by match id."""
-        found = with_instants(self._books.filter(pl.col("match_id").is_in(list(ids))))
+        found = self._rows("booked_rows", {"books": self._books, "wanted": wanted_ids(ids)})
         scope = {"account_id": self._scope.account_id, "livemode": self._scope.livemode}
         rows: dict[str, list[BookedRow]] = {}
-        for row in found.iter_rows(named=True):
+        for row in found:
             rows.setdefault(row["match_id"], []).append(booked_row({**row, **scope}))
         return rows
 
     def known_rows(self, payment_ids: Sequence[int]) -> set[int]:
         """Those payment ids that are among the booked rows at hand."""
-        return set(self._books.filter(pl.col("payment_id").is_in(payment_ids))["payment_id"])
+        if not payment_ids:
+            return set()
+        wanted = pl.DataFrame({"id": payment_ids}, schema={"id": pl.Int64})
+        tables: dict[str, Table] = {"books": self._books, "wanted": wanted}
+        return {row["id"] for row in self._rows("known_rows", tables)}
 
     def stuck_refunds(self) -> list[Row]:
         """Refunds of the month that have waited for more than ten days at the as-of instant."""
@@ -256,17 +254,29 @@ class Matcher:
 
     # --- look-ups over all months -----------------------------------------------------------
 
-    def charges_of(self, wanted: pl.DataFrame, *, everywhere: bool) -> dict[str, str]:
-        """Charge id by key, of references, from the month's file or from those of all months."""
-        paths = self._sources.paths("charges")
-        if everywhere:
-            paths = self._sources.paths_of_all("charges")
-        rows = self._rows("charges_of_references", {"wanted": wanted, "charges": paths})
+    def charges_in_other_months(self, references: Sequence[Reference]) -> dict[str, str]:
+        """Charge id by match id, of references, from the charges of all months."""
+        schema = dict.fromkeys(Reference._fields, pl.String)
+        wanted = pl.DataFrame(references, schema=schema, orient="row")
+        tables = self._naming(wanted) | {"charges": self._sources.paths_of_all("charges")}
+        rows = self._rows("charges_of_references", tables)
         return {row["key"]: row["charge"] for row in rows}
 
     def intents(self, ids: set[str]) -> dict[str, Row]:
         """Payment intents by id, from the files of all months."""
         return self._by_id("intents_by_id", "payment_intents", ids)
+
+    def invoice_payments(self, ids: set[str]) -> dict[str, Row]:
+        """Invoice payments by id, from the files of all months."""
+        return self._by_id("invoice_payments_by_id", "invoice_payments", ids)
+
+    def invoice_payments_of(self, intents: set[str]) -> list[Row]:
+        """Invoice payments of these payment intents: id, payment_intent, invoice."""
+        paths = self._sources.paths_of_all("invoice_payments")
+        if not intents or not paths:
+            return []
+        tables: dict[str, Table] = {"wanted": wanted_ids(intents), "invoice_payments": paths}
+        return self._rows("invoice_payments_of_intents", tables)
 
     def invoices(self, ids: set[str]) -> dict[str, Row]:
         """Invoices by id, from the files of all months."""
@@ -296,48 +306,37 @@ class Matcher:
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _with_match_id(self, books: pl.DataFrame) -> pl.DataFrame:
-        """Rows with a charge id are matched by it; the few others by the charge they mean."""
-        books = books.with_columns(match_id=pl.col("charge_id"))
-        loose = books.filter(pl.col("charge_id").is_null())
-        if loose.is_empty():
-            return books
-        own = pl.coalesce("payment_intent_id", "invoice_id")
-        pointing = [
-            Reference(str(one["payment_id"]), None, one["payment_intent_id"], one["invoice_id"])
-            for one in loose.iter_rows(named=True)
-        ]
-        charges = self.charges_of(self.references(pointing), everywhere=False)
-        linked = [charges.get(str(key)) for key in loose["payment_id"]]
-        found = loose.select("payment_id", linked=pl.Series("linked", linked, dtype=pl.String))
-        return (
-            books.join(found, on="payment_id", how="left")
-            .with_columns(match_id=pl.coalesce("match_id", "linked", own))
-            .drop("linked")
-        )
+    def _linked(self, loose: Sequence[str]) -> Sequence[str]:
+        """Rows without a charge id, matched by the charge of the month that they mean."""
+        if not loose:
+            return ()
+        tables = self._naming(list(loose)) | {"charges": self._sources.paths("charges")}
+        links = self._to_file("charges_of_references", tables)
+        return [self._to_file("linked_rows", {"loose": list(loose), "links": [links]})]
 
-    def references(self, references: Sequence[Reference]) -> pl.DataFrame:
-        """References as `charges_of` takes them; an invoice becomes its intent where told."""
-        asked = {
-            one.invoice_id for one in references if one.invoice_id and not one.payment_intent_id
+    def _naming(self, wanted: Table) -> dict[str, Table]:
+        """What `charges_of_references` is given beside the charges, the mirror's word included."""
+        tables: dict[str, Table] = {
+            "wanted": wanted,
+            "invoices": self._all("invoices"),
+            "invoice_payments": self._all("invoice_payments"),
         }
-        invoices = self.invoices(asked)
-        named = {key: row["payment_intent"] for key, row in invoices.items()}
-        silent = {one for one in asked if named.get(one) is None}
-        named |= self._intents_of(silent) if silent else {}
-        whole = [
-            one._replace(payment_intent_id=one.payment_intent_id or named.get(one.invoice_id or ""))
-            for one in references
-        ]
-        schema = dict.fromkeys(Reference._fields, pl.String)
-        return pl.DataFrame(whole, schema=schema, orient="row")
+        silent = self._ids("silent_invoices", tables, {})
+        known = dict(self._intents_of(silent)) if silent else {}
+        names = {"invoice": list(known), "payment_intent": list(known.values())}
+        schema = dict.fromkeys(names, pl.String)
+        return tables | {"known_intents": pl.DataFrame(names, schema=schema)}
 
-    def _returned_money(self) -> pl.DataFrame:
+    def _to_file(self, statement: str, tables: Mapping[str, Table]) -> str:
+        sql = load_sql(f"audit/{statement}")
+        return self._engine.query_to_file(sql, tables, self._spool, statement).path
+
+    def _returned_money(self) -> Table:
         tables = {
             "refunds": self._from_month_on("refunds"),
             "disputes": self._from_month_on("disputes"),
         }
-        return self._engine.query(load_sql("audit/returned_money"), tables)
+        return [self._to_file("returned_money", tables)]
 
     def _movers(self, charges: set[str]) -> pl.DataFrame:
         """Sources of balance transactions that move a charge's money: it, its refunds, disputes."""
@@ -419,30 +418,9 @@ class Matcher:
         return set(found[column])
 
 
-def engine_frame(frame: pl.DataFrame) -> pa.Table:
-    """The frame as Arrow without copying its texts, so that a million rows cost nothing."""
-    return frame.to_arrow(compat_level=pl.CompatLevel.newest())
-
-
 def wanted_ids(ids: set[str]) -> pl.DataFrame:
     """Ids as a table for the engine."""
     return pl.DataFrame({"id": sorted(ids)}, schema=_EMPTY.schema)
-
-
-def prepared_books(books: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Booked rows with `created` in Unix seconds and whether they are in the month."""
-    in_month = pl.col("created").is_between(window.start, window.end, closed="left")
-    return books.with_columns(
-        created=pl.col("created_at").dt.epoch("us").floordiv(1_000_000)
-    ).with_columns(in_month=in_month)
-
-
-def with_instants(books: pl.DataFrame) -> pl.DataFrame:
-    """Booked rows with `created` and `written` in whole Unix seconds."""
-    return books.with_columns(
-        created=pl.col("created_at").dt.epoch("us").floordiv(1_000_000),
-        written=pl.col("written_at").dt.epoch("us").floordiv(1_000_000),
-    )
 
 
 def tax_of(invoice: str) -> int | None:
@@ -456,5 +434,5 @@ def tax_of(invoice: str) -> int | None:
 
 
 def booked_row(row: Mapping[str, Any]) -> BookedRow:
-    """One row of a prepared frame."""
+    """One row as the statements give it, with its scope."""
     return BookedRow(**{name: row[name] for name in BookedRow.__dataclass_fields__})

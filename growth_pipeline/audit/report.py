@@ -1,121 +1,45 @@
-"""The audit as machines read it, JSON and CSV, and all faces as files. No number is made here.
+"""All faces of an audit's report as texts and as files: Markdown, HTML, JSON, CSV.
 
-The face for people is markdown.py's. Contract: docs/metrics.md, "Revenue audit".
+No number is made here. What people read is built once, in page.py, and written twice; what machines
+read is in tables.py. Contract: docs/metrics.md, "Revenue audit", "Report".
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from typing import Any, Final, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.markdown import recommendations, to_markdown
+from growth_pipeline.audit.page import Pictures, build_page
+from growth_pipeline.audit.retention import FACES, FOLDER
+from growth_pipeline.audit.summary import TrendPoint
+from growth_pipeline.audit.tables import to_csv, to_dict, to_json
+from growth_pipeline.core.html import render_html
+from growth_pipeline.core.markdown import render_markdown
 
-__all__ = ["recommendations", "save_report", "to_csv", "to_dict", "to_json", "to_markdown"]
-
-# What starts a formula in a spreadsheet, also in full width; and the mark that we put before it.
-_FORMULA: Final = (*"=+-@\t\r\n'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-_CSV_COLUMNS: Final = (
-    "severity",
-    "code",
-    "object",
-    "object_id",
-    "currency",
-    "impact_minor",
-    "also",
-    "cause",
-    "action",
-    "command",
-    "first_seen_at",
-    "last_seen_at",
-    "fingerprint",
-    "booked",
-    "stripe",
-    "link",
-)
+__all__ = ["FACES", "save_report", "to_csv", "to_dict", "to_html", "to_json", "to_markdown"]
 
 
-# --- JSON ----------------------------------------------------------------------------------------
+def to_markdown(
+    audit: Audit, *, trend: Sequence[TrendPoint] = (), pictures: Pictures | None = None
+) -> str:
+    """The report for GitHub, Dagster's pages and terminals.
 
-
-def to_dict(audit: Audit) -> dict[str, Any]:
-    """The audit as `growth audit --json` prints it. Units: minor units; instants ISO in UTC."""
-    return {
-        "metric": "revenue_audit",
-        "definition": audit.definition,
-        "options": {
-            "grace_minutes": int(audit.grace.total_seconds() // 60),
-            "tolerance_minor": 0,
-        },
-        "month": audit.month.key,
-        "state": str(audit.state),
-        "as_of": audit.as_of.isoformat(),
-        "tz": "UTC",
-        "account_id": audit.scope.account_id,
-        "livemode": audit.scope.livemode,
-        "verdict": str(audit.verdict),
-        "counts": audit.counts,
-        "severities": audit.severities,
-        "money_difference_minor": audit.money_difference,
-        "impact_minor_by_code": audit.impact_by_code,
-        "totals": {currency: one.to_dict() for currency, one in audit.totals.items()},
-        "findings": [finding.to_dict() for finding in audit.findings],
-        "sources": [dict(source) for source in audit.sources],
-        "recommendations": recommendations(audit),
-        "audit_id": str(audit.audit_id),
-        "run_id": audit.run_id,
-        "started_at": audit.started_at.isoformat(),
-        "finished_at": audit.finished_at.isoformat(),
-    }
-
-
-def to_json(audit: Audit) -> str:
-    """The audit as JSON text, keys in a fixed order, one line break at the end."""
-    return json.dumps(to_dict(audit), indent=2, ensure_ascii=False, default=str) + "\n"
-
-
-# --- CSV -----------------------------------------------------------------------------------------
-
-
-def to_csv(audit: Audit) -> str:
-    """All findings, one a line, with a header. Numbers stay numbers; no text starts a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_CSV_COLUMNS)
-    for finding in audit.findings:
-        known = finding.to_dict()
-        evidence = finding.evidence
-        known |= {
-            "also": " ".join(finding.also),
-            "booked": _compact(evidence.get("booked")),
-            "stripe": _compact(evidence.get("stripe")),
-            "link": evidence.get("link"),
-        }
-        writer.writerow([csv_cell(known[name]) for name in _CSV_COLUMNS])
-    return out.getvalue()
-
-
-def csv_cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula; undo it by dropping one leading quote mark.
-
-    Shapes: None is empty; a number stays a number.
+    `pictures`: those with a data URI; without them the tables beside say the same. Nothing else is
+    loaded, and the only links lead to Stripe's dashboard.
     """
-    if value is None:
-        return ""
-    if isinstance(value, int | float):
-        return value
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return render_markdown(build_page(audit, trend=trend, pictures=pictures))
 
 
-def _compact(value: object) -> str:
-    return "" if value is None else json.dumps(value, default=str, separators=(",", ":"))
+def to_html(
+    audit: Audit, *, trend: Sequence[TrendPoint] = (), pictures: Pictures | None = None
+) -> str:
+    """The report as one page that runs nothing and loads nothing; `pictures`: those with drawings.
 
-
-# --- files ---------------------------------------------------------------------------------------
+    The only links lead to Stripe's dashboard.
+    """
+    return render_html(build_page(audit, trend=trend, pictures=pictures))
 
 
 class ArtifactWriter(Protocol):
@@ -126,18 +50,30 @@ class ArtifactWriter(Protocol):
         ...
 
 
-def save_report(audit: Audit, lake: ArtifactWriter) -> dict[str, str]:
-    """Write the report's faces into the lake; path by face ("md", "json", "csv").
+def save_report(
+    audit: Audit, lake: ArtifactWriter, *, trend: Sequence[TrendPoint] = ()
+) -> dict[str, str]:
+    """Write the report's faces into the lake; path by face, as in FACES.
 
     A file's name is the hash of its content, so the same audit writes the same files.
     Raises: LakeWriteError.
     """
-    scope = audit.scope
-    folder = f"reports/audit/{scope.account_id}/{scope.mode}/{audit.month}"
-    faces = {"md": to_markdown(audit), "json": to_json(audit), "csv": to_csv(audit)}
+    from growth_pipeline.audit.charts import drawings  # brings altair
+
+    pictures = drawings(audit, trend)
+    faces = {
+        "md": to_markdown(audit, trend=trend).encode("utf-8", "replace"),
+        "html": to_html(audit, trend=trend, pictures=pictures).encode("utf-8", "replace"),
+        "json": to_json(audit, trend=trend).encode(),
+        "csv": to_csv(audit).encode("utf-8", "replace"),
+    }
     paths = {}
-    for ending, text in faces.items():
-        data = text.encode("utf-8", "replace")
-        paths[ending] = f"{folder}/{hashlib.sha256(data).hexdigest()}.{ending}"
-        lake.put_artifact(paths[ending], data)
+    for face, data in faces.items():
+        paths[face] = f"{folder_of(audit)}/{hashlib.sha256(data).hexdigest()}.{face}"
+        lake.put_artifact(paths[face], data)
     return paths
+
+
+def folder_of(audit: Audit) -> str:
+    """Where the reports of an audit's month lie in the lake."""
+    return f"{FOLDER}/{audit.scope.account_id}/{audit.scope.mode}/{audit.month}"

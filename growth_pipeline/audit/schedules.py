@@ -23,6 +23,23 @@ audit_job = dg.define_asset_job(
 )
 
 
+clean_reports_job = dg.define_asset_job(
+    "clean_reports_job",
+    selection=dg.AssetSelection.assets(dg.AssetKey(["audit", "kept_reports"])),
+    description="Removes reports that are older than reports.keep_days and that nothing keeps.",
+    tags={"dagster/max_runtime": "3600"},
+)
+
+weekly_report_cleaning_schedule = dg.ScheduleDefinition(
+    name="weekly_report_cleaning_schedule",
+    cron_schedule="0 3 * * 0",
+    execution_timezone="UTC",
+    job=clean_reports_job,
+    description="Sundays at 03:00 UTC: removes reports that are too old and that nothing keeps.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
 def due_months(day: date, *, previous_month_days: int) -> list[Month]:
     """Months to audit at the midnight that begins a day, the newest first.
 

@@ -6,13 +6,15 @@ parts is examiners.py; each part's rules are in a module of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import polars as pl
 
+from growth_pipeline.audit.causes import Key, Trace
 from growth_pipeline.audit.confirm import Asker
+from growth_pipeline.audit.deliveries import Deliveries
 from growth_pipeline.audit.evidence import Frame
 from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.matching import QueryEngine, Row, Table, Window
@@ -39,6 +41,14 @@ class View:
     store: Any
     asker: Asker
     frame: Frame
+    deliveries: Deliveries | None = None
+
+    def trace(self, objects: Iterable[Key]) -> Trace:
+        """What is known of how these (object, id) pairs reached us: causes.cause_of_object asks it.
+
+        One call for all objects of a part: it reads ledger, mirror and files once.
+        """
+        return self.deliveries.trace(objects) if self.deliveries else Trace()
 
     def has(self, resource: str) -> bool:
         """Whether the month's list of a resource can be relied on."""

@@ -15,8 +15,8 @@ FAILED_REFUNDS: Final = frozenset({"failed", "canceled"})
 class StripePayment:
     """One payment as Stripe has it, whatever API version it was read in.
 
-    Grain: one charge; a payment intent or invoice only where no charge exists. Units: minor units
-    of `currency`; fee and net in `settlement_currency`. None is unknown.
+    Grain: one charge; a payment intent, invoice payment or invoice only where no charge exists.
+    Units: minor units of `currency`; fee and net in `settlement_currency`. None is unknown.
     """
 
     object: str
@@ -76,6 +76,7 @@ class BookedRow:
     created: int
     written_by: str
     written: int
+    invoice_payment_id: str | None = None
 
     @property
     def settled(self) -> bool:
@@ -91,15 +92,18 @@ class BookedRow:
 
     @property
     def object(self) -> str:
-        """What the row is matched by: charge id, else payment intent, else invoice."""
+        """What the row is matched by: charge, else payment intent, invoice payment, invoice."""
         if self.charge_id is not None:
             return "charge"
-        return "payment_intent" if self.payment_intent_id is not None else "invoice"
+        if self.payment_intent_id is not None:
+            return "payment_intent"
+        return "invoice" if self.invoice_payment_id is None else "invoice_payment"
 
     @property
     def object_id(self) -> str:
         """The Stripe id the row is matched by."""
-        return self.charge_id or self.payment_intent_id or self.invoice_id or ""
+        named = (self.charge_id, self.payment_intent_id, self.invoice_payment_id, self.invoice_id)
+        return next((one for one in named if one is not None), "")
 
 
 @dataclass(frozen=True, slots=True)

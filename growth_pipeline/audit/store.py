@@ -5,11 +5,11 @@ No rule lives here. The only writes are audits and their findings; the books are
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -17,18 +17,37 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from growth_pipeline.audit.application_store import ApplicationStore
 from growth_pipeline.audit.audit import Audit
+from growth_pipeline.audit.books import BookedPayments, spool_books
+from growth_pipeline.audit.changes import Previous
+from growth_pipeline.audit.closing import Past
 from growth_pipeline.audit.codes import Cause, Severity
+from growth_pipeline.audit.decision_store import DecisionStore
 from growth_pipeline.audit.findings import Finding, Verdict, sort_findings
+from growth_pipeline.audit.history_store import (
+    HistoryStore,
+    dump,
+    month_key,
+    write_findings,
+    write_past,
+)
+from growth_pipeline.audit.ledger_store import LedgerStore
 from growth_pipeline.audit.totals import CurrencyTotals
 from growth_pipeline.core.errors import RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import Month, PeriodState
-from growth_pipeline.storage.postgres import Connection, Database, copy_out, lock_partition
+from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
+from growth_pipeline.storage.engine import Spool, SpoolFile
+from growth_pipeline.storage.postgres import (
+    Connection,
+    Database,
+    copy_batches,
+    copy_out,
+    lock_partition,
+)
 from growth_pipeline.storage.sql import load_sql
 
 _IDS_AT_ONCE = 10_000
-_FINDINGS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -48,31 +67,40 @@ class AuditStore:
 
     # --- the books and the ledger, read only ------------------------------------------------
 
-    def booked_payments(self, scope: Scope, *, start: datetime, end: datetime) -> pl.DataFrame:
+    def booked_payments(
+        self, scope: Scope, *, start: datetime, end: datetime, spool: Spool
+    ) -> BookedPayments:
         """Booked rows created in `[start, end)`, and rows of other months that repeat one of them.
 
-        Grain: one row of billing.payments of the scope. Both are read in one transaction.
+        Grain: one row of billing.payments of the scope. Both are read in one transaction, into
+        files of the spool.
         """
         parameters = {**scope._asdict(), "start": start, "end": end}
         with self._reading() as connection:
-            frames = [
-                copy_out(connection, load_sql(f"audit/{name}"), parameters)
+            frames = (
+                copy_batches(connection, load_sql(f"audit/{name}"), parameters)
                 for name in ("booked_payments", "repeated_elsewhere")
-            ]
-        return pl.concat(frames, rechunk=False)
+            )
+            return spool_books(chain.from_iterable(frames), spool)
 
     def payments_of_ids(
         self,
         *,
         charges: Iterable[str] = (),
         payment_intents: Iterable[str] = (),
+        invoice_payments: Iterable[str] = (),
         invoices: Iterable[str] = (),
     ) -> pl.DataFrame:
         """Booked rows that are matched by one of the ids, in whatever scope and month.
 
         Grain: one row of billing.payments, with its account and mode.
         """
-        given = {"charges": charges, "payment_intents": payment_intents, "invoices": invoices}
+        given = {
+            "charges": charges,
+            "payment_intents": payment_intents,
+            "invoice_payments": invoice_payments,
+            "invoices": invoices,
+        }
         names = list(given)
         columns = {name: sorted(set(ids)) for name, ids in given.items()}
         longest = max(len(ids) for ids in columns.values())
@@ -88,6 +116,33 @@ class AuditStore:
             ]
         return pl.concat(frames).unique("payment_id", maintain_order=True)
 
+    def spooled(self, statement: str, parameters: Mapping[str, Any], spool: Spool) -> SpoolFile:
+        """Result of a statement of sql/audit/ as a file of the spool, a batch at a time."""
+        with self._reading() as connection:
+            frames = copy_batches(connection, load_sql(f"audit/{statement}"), parameters)
+            return spool.write(statement, frames)
+
+    def is_mirrored(self, scope: Scope) -> bool:
+        """Whether the mirror holds anything of an account and mode."""
+        return bool(self._rows("mirror_is_used", scope._asdict())[0]["is_used"])
+
+    def itemised_payouts(self, scope: Scope, month: Month) -> set[str]:
+        """Payouts whose lines added up in the month's newest audit; they do not change any more."""
+        rows = self._rows("itemised_payouts", _key(scope, month))
+        return {row["payout_id"] for row in rows}
+
+    def balance_totals(
+        self, scope: Scope, *, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
+        """Sums of the mirror's balance transactions created in `[start, end)`, by currency."""
+        return self._rows("mirrored_balance", {**scope._asdict(), "start": start, "end": end})
+
+    def payout_totals(
+        self, scope: Scope, *, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
+        """Sums of the mirror's payouts created in `[start, end)`, by currency."""
+        return self._rows("mirrored_payouts", {**scope._asdict(), "start": start, "end": end})
+
     def mirrored(self, objects: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """Mirrored objects of these (object, id) pairs, in whatever scope."""
         return [row for part in _parts(objects) for row in self._rows("mirrored_objects", part)]
@@ -102,17 +157,20 @@ class AuditStore:
         rows = self._rows("mirrored_invoice_intents", parameters)
         return {row["invoice"]: row["payment_intent"] for row in rows}
 
-    def events_of(self, scope: Scope, objects: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-        """The newest events, five at most, of each of these (object, id) pairs.
+    @property
+    def application(self) -> ApplicationStore:
+        """What the mirror has of subscriptions and customers, and what the application tells."""
+        return ApplicationStore(self._database)
 
-        Shapes: object, id, event_id, type, state, reason, created_at (ISO text).
-        """
-        rows = [
-            row
-            for part in _parts(objects)
-            for row in self._rows("events_of_objects", {**scope._asdict(), **part})
-        ]
-        return [{**row, "created_at": row["created_at"].isoformat()} for row in rows]
+    @property
+    def ledger(self) -> LedgerStore:
+        """Answers about how objects reached the database."""
+        return LedgerStore(self._database)
+
+    @property
+    def decisions(self) -> DecisionStore:
+        """Suppressions and owners of findings."""
+        return DecisionStore(self._database)
 
     # --- audits and findings ----------------------------------------------------------------
 
@@ -122,7 +180,7 @@ class AuditStore:
         Idempotent: the same audit again changes nothing. Two audits of one month take turns. An
         audit that finished before the stored one is kept, but leaves the findings alone.
         """
-        key = _key(audit.scope, audit.month)
+        key = month_key(audit.scope, ZonedMonth(audit.month, audit.tz))
         with self._writing() as connection:
             lock_partition(connection, "audit", *_lock(audit.scope), audit.month.key)
             connection.execute(load_sql("audit/insert_audit"), _audit_row(audit))
@@ -132,12 +190,8 @@ class AuditStore:
             ).fetchone()
             if newer is not None:
                 return Published(is_newest=False, open_findings=0, closed_findings=0)
-            for rows in _batches([_finding_row(one) for one in audit.findings], _FINDINGS_AT_ONCE):
-                connection.execute(
-                    load_sql("audit/upsert_findings"),
-                    {**seen, "findings": Jsonb(rows, dumps=_dump)},
-                )
-            closed = connection.execute(load_sql("audit/close_findings"), seen).rowcount
+            closed = write_findings(connection, audit.findings, seen)
+            write_past(connection, audit.past, key, audit.audit_id)
         return Published(True, open_findings=len(audit.findings), closed_findings=closed)
 
     def record_artifacts(self, audit: Audit, artifacts: Mapping[str, str]) -> None:
@@ -148,13 +202,21 @@ class AuditStore:
                 {"audit_id": audit.audit_id, "artifacts": Jsonb(dict(artifacts))},
             )
 
-    def latest(self, scope: Scope, month: Month) -> Audit | None:
-        """The audit of a month that finished last, with its findings; None if there is none."""
-        found = self._rows("latest_audit", _key(scope, month))
+    def latest(self, scope: Scope, month: Month, *, tz: str = UTC_NAME) -> Audit | None:
+        """The audit of a zone's month that finished last, with its findings; None if none is there.
+
+        Close and log are those of now: a later audit may have added to them.
+        """
+        period = ZonedMonth(month, tz)
+        found = self._rows("latest_audit", month_key(scope, period))
         if not found:
             return None
         row = found[0]
         books = row["sources"][-1]
+        past = Past(
+            close=self.history.close_of(scope, period),
+            log=tuple(self.history.restatements(scope, period)),
+        )
         return Audit(
             scope=scope,
             month=month,
@@ -164,7 +226,7 @@ class AuditStore:
             finished_at=row["finished_at"],
             grace=timedelta(minutes=books["grace_minutes"]),
             verdict=Verdict(row["verdict"]),
-            findings=tuple(self.findings(scope, month)),
+            findings=tuple(self.findings(scope, month, tz=tz)),
             totals={
                 currency: CurrencyTotals.from_dict(stored)
                 for currency, stored in sorted(row["totals"].items())
@@ -174,12 +236,40 @@ class AuditStore:
             definition=row["definition"],
             artifacts=row["artifacts"],
             sections=tuple(row["sections"]),
+            tz=tz,
+            changes=row["changes"],
+            close=row["close"] if past.close else None,
+            restatements=tuple(past.entries()),
+            boundaries=row["boundaries"],
+            past=past,
         )
 
-    def findings(self, scope: Scope, month: Month, *, with_closed: bool = False) -> list[Finding]:
+    def previous(self, scope: Scope, month: Month, *, tz: str = UTC_NAME) -> Previous | None:
+        """What the newest audit of a month leaves to the next one; None before the first."""
+        latest = self.latest(scope, month, tz=tz)
+        if latest is None:
+            return None
+        return Previous(
+            audit_id=str(latest.audit_id),
+            definition=latest.definition,
+            as_of=latest.as_of,
+            started_at=latest.started_at,
+            findings=latest.findings,
+            sources=latest.sources,
+        )
+
+    def findings(
+        self, scope: Scope, month: Month, *, tz: str = UTC_NAME, with_closed: bool = False
+    ) -> list[Finding]:
         """Open findings of a month, the worst first; with those that closed themselves if asked."""
-        parameters = {**_key(scope, month), "with_closed": with_closed}
-        return sort_findings(_finding(row) for row in self._rows("findings_of_month", parameters))
+        key = month_key(scope, ZonedMonth(month, tz))
+        rows = self._rows("findings_of_month", {**key, "with_closed": with_closed})
+        return sort_findings(map(_finding, rows))
+
+    @property
+    def history(self) -> HistoryStore:
+        """Closed months, what changed since, and what reached the database meanwhile."""
+        return HistoryStore(self._database)
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -227,14 +317,9 @@ def _batches(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:
         yield list(rows[at : at + size])
 
 
-def _dump(value: Any) -> str:
-    """JSON for Postgres, which refuses the zero character that Stripe's texts may hold."""
-    return json.dumps(value, default=str).replace("\\u0000", "\\ufffd")
-
-
 def _audit_row(audit: Audit) -> dict[str, Any]:
     return {
-        **_key(audit.scope, audit.month),
+        **month_key(audit.scope, ZonedMonth(audit.month, audit.tz)),
         "audit_id": audit.audit_id,
         "definition": audit.definition,
         "state": str(audit.state),
@@ -244,18 +329,14 @@ def _audit_row(audit: Audit) -> dict[str, Any]:
         "verdict": str(audit.verdict),
         "counts": Jsonb(audit.counts),
         "totals": Jsonb({currency: one.to_dict() for currency, one in audit.totals.items()}),
-        "sources": Jsonb(list(audit.sources), dumps=_dump),
+        "sources": Jsonb(list(audit.sources), dumps=dump),
         "artifacts": Jsonb(dict(audit.artifacts)),
-        "sections": Jsonb(list(audit.sections), dumps=_dump),
+        "sections": Jsonb(list(audit.sections), dumps=dump),
+        "changes": audit.changes and Jsonb(dict(audit.changes), dumps=dump),
+        "boundaries": audit.boundaries and Jsonb(dict(audit.boundaries), dumps=dump),
+        "close": audit.close and Jsonb(dict(audit.close), dumps=dump),
         "run_id": audit.run_id,
     }
-
-
-def _finding_row(finding: Finding) -> dict[str, Any]:
-    """The finding as the table has it; the impact in every currency lies in the evidence."""
-    row = finding.to_dict()
-    impacts = row.pop("impacts_minor")
-    return {**row, "evidence": {**row["evidence"], "impacts_minor": impacts}}
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:
@@ -276,4 +357,6 @@ def _finding(row: Mapping[str, Any]) -> Finding:
         fingerprint=row["fingerprint"],
         first_seen_at=row["first_seen_at"],
         last_seen_at=row["last_seen_at"],
+        owner=row["owner"],
+        suppression=row["suppression"],
     )

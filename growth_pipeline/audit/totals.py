@@ -137,6 +137,26 @@ class Ledger:
         side.refunded_minor += sign * row.refunded_minor
         side.disputed_minor += sign * row.disputed_minor
 
+    def merge(self, other: Ledger) -> None:
+        """Add another ledger's corrections to this one."""
+        for currency, totals in other._totals.items():  # noqa: SLF001 - a ledger's own kind
+            mine = self.of(currency)
+            for name in ("explained", "cut_off", "moved"):
+                setattr(mine, name, getattr(mine, name) + getattr(totals, name))
+            self.add_sums("stripe", [{"currency": currency, **totals.stripe.__dict__}])
+            self.add_sums("booked", [{"currency": currency, **totals.booked.__dict__}])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The corrections as JSON knows them, by currency."""
+        return {currency: one.to_dict() for currency, one in self.totals().items()}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Ledger:
+        """Corrections that were stored."""
+        ledger = cls()
+        ledger._totals = {name: CurrencyTotals.from_dict(one) for name, one in stored.items()}
+        return ledger
+
     def explain(self, findings: Iterable[Finding]) -> None:
         """Add the impacts of the findings that concern payments."""
         for finding in findings:

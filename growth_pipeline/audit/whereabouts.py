@@ -6,7 +6,7 @@ files and mirrors, and last Stripe itself. Nothing here judges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,7 +17,9 @@ from growth_pipeline.audit.confirm import (
     NoAnswer,
     intent_payment,
     invoice_payment,
+    paid_outside,
 )
+from growth_pipeline.audit.earlier import Earlier, pair_digest
 from growth_pipeline.audit.matching import Extracted, Matcher, Reference, Window
 from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.audit.sources import Problem, Sources
@@ -35,7 +37,12 @@ class Records(Protocol):
     """What is asked of the database while the audit goes on."""
 
     def payments_of_ids(
-        self, *, charges: Iterable[str], payment_intents: Iterable[str], invoices: Iterable[str]
+        self,
+        *,
+        charges: Iterable[str] = (),
+        payment_intents: Iterable[str] = (),
+        invoice_payments: Iterable[str] = (),
+        invoices: Iterable[str] = (),
     ) -> pl.DataFrame:
         """Booked rows of these ids in whatever scope and month."""
         ...
@@ -61,11 +68,15 @@ class Case:
     orphans: list[str] = field(default_factory=list)
     confirmed: bool = False
     is_open: bool = False  # nobody could tell what it is about: no verdict, no finding
+    state: str = ""  # name of what the files and the books say of it; see earlier.py
 
 
 @dataclass
 class Desk:
-    """Everything one examination works with; the ledger and the problems fill up on the way."""
+    """Everything one examination works with; ledger, problems and `judged` fill up on the way.
+
+    `judged`: payments that were judged as something else than the month's charges say, by id.
+    """
 
     scope: Scope
     window: Window
@@ -76,6 +87,8 @@ class Desk:
     fresh: FreshPayments
     ledger: Ledger = field(default_factory=Ledger)
     problems: list[Problem] = field(default_factory=list)
+    earlier: Earlier = field(default_factory=Earlier)
+    judged: dict[str, StripePayment] = field(default_factory=dict)
 
     def parts_of(self, charge: str) -> list[tuple[str, str]]:
         """Refunds and disputes of a charge, as (object, id), that the files or the mirror know."""
@@ -132,12 +145,18 @@ def locate(
         search.in_other_months,
         search.as_intents_and_invoices,
         search.in_other_scopes,
+        search.as_before,
         search.at_stripe,
     )
     for step in steps:
         if search.waiting:
             step()
     return search.cases, search.linked
+
+
+def unmatched_state(rows: Sequence[BookedRow]) -> str:
+    """Name of the state of rows that are about nothing Stripe's files know."""
+    return pair_digest(None, rows)
 
 
 class _Search:
@@ -152,26 +171,35 @@ class _Search:
     def in_other_months(self) -> None:
         """Charges in the files of other months."""
         references = [
-            Reference(key, row.charge_id, row.payment_intent_id, row.invoice_id)
+            Reference(
+                match_id=key,
+                charge_id=row.charge_id,
+                payment_intent_id=row.payment_intent_id,
+                invoice_payment_id=row.invoice_payment_id,
+                invoice_id=row.invoice_id,
+            )
             for key, (row, *_) in self.waiting.items()
         ]
-        matcher = self._desk.matcher
-        found = matcher.charges_of(matcher.references(references), everywhere=True)
+        found = self._desk.matcher.charges_in_other_months(references)
         for key in set(found) & set(self.waiting):
             self._cut_off(key)
 
     def as_intents_and_invoices(self) -> None:
-        """Payment intents and invoices that have no charge, from the files of all months."""
+        """Intents, invoice payments and invoices that have no charge, from files of all months."""
         for key, row in self._desk.matcher.intents(self._ids("payment_intent")).items():
             if row["latest_charge"] is None:
                 self._settle(key, intent_payment(row), confirmed=False)
+        payments = self._desk.matcher.invoice_payments(self._ids("invoice_payment"))
+        for key, row in payments.items():
+            if row["payment_intent"] is None and row["charge"] is None:
+                self._settle(key, paid_outside(row), confirmed=False)
         for key, row in self._desk.matcher.invoices(self._ids("invoice")).items():
             if row["payment_intent"] is None:
                 self._settle(key, invoice_payment(row), confirmed=False)
 
     def in_other_scopes(self) -> None:
         """Ids that another account or mode has: the row is marked with the wrong scope."""
-        for kind in ("charge", "payment_intent", "invoice"):
+        for kind in ("charge", "payment_intent", "invoice_payment", "invoice"):
             found = self._desk.matcher.foreign_scopes(LIST_OF[kind], self._ids(kind))
             for key, scope in found.items():
                 self._leak(key, scope)
@@ -180,6 +208,14 @@ class _Search:
             scope = Scope(one["account_id"], one["livemode"])
             if scope != self._desk.scope and one["id"] in self.waiting:
                 self._leak(one["id"], scope)
+
+    def as_before(self) -> None:
+        """Ids that Stripe was asked about before: it never gives an id to something new."""
+        states = {key: unmatched_state(rows) for key, rows in self.waiting.items()}
+        kept = self._desk.earlier.take({state: [key] for key, state in states.items()})
+        for key, state in states.items():
+            if state in kept:
+                del self.waiting[key]
 
     def at_stripe(self) -> None:
         """Ask Stripe about each id that is left; where there is nobody to ask, the files decide."""

@@ -424,6 +424,13 @@ class MirrorTurn:
         ).fetchall()
         return [WaitingEvent(*row) for row in rows]
 
+    def insert_events(self, events: Sequence[ReceivedEvent]) -> set[EventKey]:
+        """Store events inside this turn; the keys of those that were new."""
+        rows = self._connection.execute(
+            load_sql("billing/insert_events"), as_arrays(_EVENT_COLUMNS, events)
+        ).fetchall()
+        return {EventKey(*row) for row in rows}
+
     def load_states(self, keys: Iterable[ObjectKey]) -> dict[ObjectKey, State]:
         """Known states of these objects; unknown ones are absent."""
         return tables.load_states(self._connection, keys)

@@ -23,9 +23,13 @@ BACKGROUND: Final = "white"
 VEGA_LITE: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 INK: Final = "#1d2939"
 QUIET: Final = "#98a2b3"
+_DARK_BACKGROUND: Final = "#191c23"
+_DARK_INK: Final = "#eceef2"
 _FONT: Final = "DejaVu Sans, Verdana, sans-serif"
 _WIDTH: Final = 460
 _BAR: Final = 22
+_COLUMNS_HEIGHT: Final = 150
+_OPEN_OPACITY: Final = 0.45
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PICTURE_LIMIT: Final = 100_000  # bytes; a picture in an event log must stay small
 
@@ -61,6 +65,62 @@ def bar_chart(
     labels = base.mark_text(align="left", dx=4).encode(text=f"{label}:N")
     chart = (bars + labels).properties(title=title, width=width, height=alt.Step(_BAR))
     return _plain(chart, values)
+
+
+def column_chart(
+    rows: Rows,
+    tops: Rows,
+    *,
+    category: str,
+    value: str,
+    colour: str,
+    colours: Mapping[str, str],
+    label: str,
+    title: str,
+    open_field: str,
+    width: int = _WIDTH,
+) -> Spec:
+    """Columns side by side in the order of the rows, each made of parts, with words on its top.
+
+    `tops`: one row a column with its whole height in `value` and its words in `label`. Columns
+    whose `open_field` is true are pale: their period is not over, and their words must say so.
+    Shapes: parts of 0 are not drawn; no rows give an empty plot with its title.
+    """
+    values = [dict(row) for row in (*rows, *tops)]
+    horizontal = alt.X(f"{category}:N", sort=None, title=None, axis=alt.Axis(labelAngle=-40))
+    vertical = alt.Y(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domainMin=0))
+    base = alt.Chart(alt.InlineData(values=values)).encode(x=horizontal)
+    shades = alt.Scale(domain=list(colours), range=list(colours.values()))
+    parts = (
+        base.transform_filter(f"isValid(datum['{colour}'])")
+        .mark_bar(width={"band": 0.7})
+        .encode(
+            y=vertical,
+            color=alt.Color(f"{colour}:N", title=None, scale=shades),
+            opacity=alt.condition(
+                f"datum['{open_field}']", alt.value(_OPEN_OPACITY), alt.value(1.0)
+            ),
+        )
+    )
+    words = (
+        base.transform_filter(f"isValid(datum['{label}'])")
+        .mark_text(baseline="bottom", dy=-3)
+        .encode(y=vertical, text=f"{label}:N")
+    )
+    chart = (parts + words).properties(title=title, width=width, height=_COLUMNS_HEIGHT)
+    return _plain(chart, values)
+
+
+def in_dark(spec: Spec) -> Spec:
+    """The same chart for a dark page: another ground and ink, the same marks."""
+    inked = {
+        "axis": {"labelColor": _DARK_INK},
+        "title": {"color": _DARK_INK, "subtitleColor": _DARK_INK},
+        "text": {"color": _DARK_INK},
+        "legend": {"labelColor": _DARK_INK},
+    }
+    config = {**spec["config"], **{n: {**spec["config"][n], **ink} for n, ink in inked.items()}}
+    return {**spec, "background": _DARK_BACKGROUND, "config": config}
 
 
 def stack(*specs: Spec, title: str, subtitle: str = "") -> Spec:
@@ -141,7 +201,7 @@ def _frame() -> Spec:
             "font": _FONT,
             "view": {"stroke": None},
             "axis": {"labelColor": INK, "labelLimit": 220, "domain": False, "ticks": False},
-            "title": {"color": INK, "anchor": "start", "fontSize": 12},
+            "title": {"color": INK, "subtitleColor": INK, "anchor": "start", "fontSize": 12},
             "text": {"color": INK, "fontSize": 11},
             "legend": {"orient": "top", "labelColor": INK, "symbolType": "square"},
         },

@@ -1,6 +1,6 @@
-"""Months as half-open ranges of UTC instants, and the state of a period at an as-of instant.
+"""Months as half-open ranges of UTC instants, in UTC or in a named zone, and their state.
 
-Contract: docs/metrics.md, "Rules for every metric".
+Contract: docs/metrics.md, "Rules for every metric" and "Timing".
 """
 
 from __future__ import annotations
@@ -8,11 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from functools import cache, cached_property
+from zoneinfo import ZoneInfo, available_timezones
 
 from growth_pipeline.core.errors import UsageError
 
+UTC_NAME = "UTC"
+# Names of the tz database that say nothing about a place.
+_NO_ZONES = frozenset({"localtime", "Factory"})
 _MONTH_KEY = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\Z", re.ASCII)
 
 
@@ -99,3 +104,84 @@ class Month:
     def __str__(self) -> str:
         """The key."""
         return self.key
+
+
+@cache
+def zone_of(name: str) -> tzinfo:
+    """The zone of a name of the tz database (IANA), such as `Europe/Berlin`.
+
+    Raises: UsageError for a name that is not one.
+    """
+    if name == UTC_NAME:
+        return UTC  # known without a tz database
+    if name in _NO_ZONES or name not in available_timezones():
+        raise UsageError(
+            f"{name!r} is not a time zone",
+            remedy="use a name of the tz database, as in Europe/Berlin or America/New_York",
+        )
+    return ZoneInfo(name)
+
+
+@dataclass(frozen=True)
+class ZonedMonth:
+    """A calendar month by the clocks of a zone: `[start, end)`, both UTC instants.
+
+    It begins when its first day first shows on the zone's clocks; a clock change at that moment
+    may take midnight away, then it begins with the change. Months of one zone leave no gap.
+    Raises: UsageError for an unknown zone.
+    """
+
+    month: Month
+    tz: str = UTC_NAME
+
+    @cached_property
+    def start(self) -> datetime:
+        """First instant, inclusive."""
+        return _day_start(self.month.first_day, zone_of(self.tz))
+
+    @cached_property
+    def end(self) -> datetime:
+        """First instant of the zone's next month, exclusive."""
+        return _day_start(self.month.next.first_day, zone_of(self.tz))
+
+    @classmethod
+    def of(cls, instant: datetime, tz: str = UTC_NAME) -> ZonedMonth:
+        """The zone's month that holds an aware instant."""
+        local = instant.astimezone(zone_of(tz))
+        month = cls(Month(local.year, local.month), tz)
+        # A clock set back over midnight shows the month before once more.
+        return month if instant < month.end else cls(month.month.next, tz)
+
+    @property
+    def utc_months(self) -> tuple[Month, ...]:
+        """Months in UTC that it reaches into, in order: one in UTC, else two."""
+        last = Month.of(self.end - timedelta(microseconds=1))
+        return tuple(Month.of(self.start).until(last))
+
+    def state(self, as_of: datetime) -> PeriodState:
+        """State of the month when only facts before `as_of` exist."""
+        if self.end <= as_of:
+            return PeriodState.CLOSED
+        return PeriodState.OPEN if self.start < as_of else PeriodState.NOT_BEGUN
+
+
+def _day_start(day: date, zone: tzinfo) -> datetime:
+    """The instant at which a zone's clocks first show a day, in UTC."""
+    midnight = datetime.combine(day, time.min)
+    late = midnight.replace(tzinfo=zone).astimezone(UTC)
+    if _shown(late, zone) == midnight:
+        return late
+    # The clocks leapt over midnight: search the leap, between both readings of the missing hour.
+    early = midnight.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    while late - early > timedelta(seconds=1):
+        middle = early + timedelta(seconds=(late - early) // timedelta(seconds=2))
+        if _shown(middle, zone) < midnight:
+            early = middle
+        else:
+            late = middle
+    return late
+
+
+def _shown(instant: datetime, zone: tzinfo) -> datetime:
+    """What the zone's clocks show at an instant."""
+    return instant.astimezone(zone).replace(tzinfo=None)

@@ -18,18 +18,21 @@ from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 from growth_pipeline.core.periods import Month, PeriodState
 from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
-from growth_pipeline.settings import load_settings
+from growth_pipeline.settings import github_summary_path, load_settings
 
 Say = Callable[[str], None]
 
 AUDIT_JOB = "audit_job"
+# GitHub refuses a longer summary of a step. Source: GitHub Actions, "Job summaries", limits.
+_SUMMARY_LIMIT = 1 << 20
+_CUT = b"\n\nThe report is longer than a summary may be: the rest is in its files.\n"
 # Money of a month comes back in later ones; the job itself reads the month alone.
 _RETURNS = ("billing/refunds_extract", "billing/disputes_extract")
 
 
 @dataclass(frozen=True)
 class Report:
-    """The report of one audit in its faces: `md`, `json`, `csv`."""
+    """The report of one audit in its faces: `md`, `html`, `json`, `csv`."""
 
     documents: Mapping[str, bytes]
     verdict: str
@@ -43,8 +46,18 @@ class Report:
 
         Raises: UsageError when the file cannot be written there.
         """
+        write_file(path, self.documents[face])
+
+    def append_summary(self, path: Path) -> None:
+        """Append the Markdown face to a job's summary; what GitHub would refuse is cut, and said.
+
+        Raises: UsageError when the file cannot be written.
+        """
         try:
-            _write_whole(path, self.documents[face])
+            taken = path.stat().st_size if path.exists() else 0
+            text = _within(self.documents["md"], _SUMMARY_LIMIT - taken)
+            with path.open("ab") as stream:
+                stream.write(text)
         except OSError as error:
             raise _unwritable(path, error) from None
 
@@ -119,6 +132,39 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
         )
     verdict = json.loads(launched.documents["json"])["verdict"]
     return Report(launched.documents, str(verdict))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Put a report into a file, whole or not at all.
+
+    Raises: UsageError when the file cannot be written there.
+    """
+    try:
+        _write_whole(path, data)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def summary_file() -> Path:
+    """The file that GitHub names for the running job's summary.
+
+    Raises: UsageError outside a job of GitHub Actions.
+    """
+    path = github_summary_path()
+    if path is None:
+        raise UsageError(
+            "--github-summary needs a job of GitHub Actions: GITHUB_STEP_SUMMARY is not set",
+            remedy="leave it out, or use --output report.md",
+        )
+    return check_output(path)
+
+
+def _within(text: bytes, limit: int) -> bytes:
+    """The text, or as many of its lines as fit, with a sentence that says so."""
+    if len(text) <= limit:
+        return text
+    room = limit - len(_CUT)
+    return text[: text.rfind(b"\n", 0, room) + 1] + _CUT if room > 0 else b""
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -180,8 +180,10 @@ class _Demo:
             self._finish_delivery(sandbox, delivery, database_url)
             self._step("booking all months again from the mirror")
             workers.wait_for(workers.begin("book"))
-            self._step("somebody changes the books by hand")
-            self._tamper(sandbox, database_url)
+            self._step("the application tells its users and whom it lets in")
+            self._play("application", sandbox, database_url)
+            self._step("somebody changes books and access by hand")
+            self._play("tamper", sandbox, database_url)
             self._record = replace(self._record, done=True)
             _write(self._folder / _RECORD, json.dumps(asdict(self._record)))
         workers.wait_for(extracted)
@@ -249,14 +251,15 @@ class _Demo:
                 seconds=_STEP_SECONDS,
             )
 
-    def _tamper(self, sandbox: Sandbox, database_url: str) -> None:
+    def _play(self, part: str, sandbox: Sandbox, database_url: str) -> None:
+        """Let the company's own programs write into the database: its application, its people."""
         variables = {**inherited(), "SANDBOX_DATABASE_URL": database_url}
         crew = Crew(self._supervisor, variables, self._folder)
         child = crew.start(
-            "sandbox-tamper", _SANDBOX, "tamper", "--control", sandbox.url, may_end=True
+            f"sandbox-{part}", _SANDBOX, part, "--control", sandbox.url, may_end=True
         )
         self._supervisor.wait_until(
-            lambda: child.process.poll() is not None, what="the tampering", seconds=_STEP_SECONDS
+            lambda: child.process.poll() is not None, what=child.name, seconds=_STEP_SECONDS
         )
         if child.process.returncode != 0:
             raise child_failed(child)

@@ -22,6 +22,7 @@ import typer
 import uvicorn
 from rich.console import Console
 
+from growth_pipeline.sandbox.application import write as write_application
 from growth_pipeline.sandbox.company import Company, build, now_hour
 from growth_pipeline.sandbox.control import create_app
 from growth_pipeline.sandbox.journal import Json
@@ -157,6 +158,22 @@ def generate(
             **store.counts(),
         }
     Console(highlight=False).print_json(orjson.dumps(figures).decode())
+
+
+@app.command("application")
+def application_command(
+    *, control: Control, database_url: DatabaseUrl, api_key: str = "rk_test_sandbox"
+) -> None:
+    """Write what the company's application tells: its users and whom it lets in; twice is once."""
+    headers = {"X-Sandbox-Key": api_key}
+    try:
+        answer = httpx.get(f"{control}/_sandbox/application", headers=headers, trust_env=False)
+        answer.raise_for_status()
+        count = write_application(database_url, map(orjson.loads, answer.iter_lines()))
+    except (httpx.HTTPError, psycopg.Error) as error:
+        _console.print(f"application: {error}", style="red")
+        raise typer.Exit(1) from None
+    _console.print(f"the application has {count} users and entitlements")
 
 
 @app.command("tamper")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from growth_pipeline.sandbox import shapes
+from growth_pipeline.sandbox.application import application_rows
 from growth_pipeline.sandbox.catalogue import (
     Catalogue,
     close_legacy,
@@ -31,7 +32,7 @@ _GOLDEN = 0.6180339887498949
 # Stripe keeps events for 30 days; a big company is given no older ones either.
 EVENT_DAYS = 30
 # Part of a kept company's file name: raise it when the same company would come out otherwise.
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def build(
         _let_balance_become_available(life.journal, company.as_of)
         store.write(life.journal)
         store.write_ledger(ledger_rows(life))
+        store.write_application(application_rows(life))
         if life.coupon:
             redeemed[life.coupon] += 1
         if on_progress and index % 100 == 0:

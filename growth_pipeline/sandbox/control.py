@@ -73,6 +73,7 @@ def create_app(
             control("deliveries/{id}", "DELETE", controls.stop_delivery),
             control("events", "GET", controls.show_events),
             control("truth", "GET", controls.show_truth),
+            control("application", "GET", controls.show_application),
             control("plant", "POST", controls.plant),
             control("faults", "POST", controls.add_fault),
             control("faults", "GET", controls.show_faults),
@@ -202,6 +203,12 @@ class _Controls:
             yield separator + orjson.dumps(row)
             separator = b","
         yield b"]}"
+
+    def show_application(self, request: Request, _: Json) -> Response:
+        """What the company's application holds, one `[table, row]` a line; before tampering."""
+        tenant = self._tenant(request.query_params.get("account"))
+        lines = (orjson.dumps(row) + b"\n" for row in tenant.store.application())
+        return StreamingResponse(_in_blocks(lines), media_type="application/x-ndjson")
 
     def plant(self, _: Request, body: Json) -> Response:
         """Chooses the discrepancies; call it before the delivery that is to lose events."""

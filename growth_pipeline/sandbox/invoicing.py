@@ -162,6 +162,7 @@ def _pay(life: Life, at: int, invoice: Json, *, attempted: bool) -> None:
     }
     life.journal.change(invoice, at, changes, *_PAID)
     if life.subscription["status"] in {"incomplete", "past_due", "unpaid"}:
+        life.past_due_since = None
         life.journal.change(
             life.subscription, at, {"status": "active"}, "customer.subscription.updated"
         )
@@ -179,6 +180,7 @@ def _fail(life: Life, at: int, invoice: Json) -> None:
         life.later(at + 23 * HOUR, expire_first, invoice)
         return
     if life.subscription["status"] == "active":
+        life.past_due_since = at
         life.journal.change(
             life.subscription, at, {"status": "past_due"}, "customer.subscription.updated"
         )

@@ -74,6 +74,8 @@ class Life:
         self.pending_lines: list[Line] = []
         self.invoice_count = 0
         self.credit_count = 0
+        self.left_at: int | None = None
+        self.past_due_since: int | None = None
         self.joins: dict[str, Json] = {}
         self.sessions: dict[str, Json] = {}
         self._queue: list[tuple[int, int, Callable[..., object], tuple[Any, ...], Json]] = []

@@ -1,22 +1,21 @@
-"""Discrepancies on purpose, each known to the minor unit.
+"""Discrepancies on purpose, each known to the minor unit: payments, then all the rest.
 
-Two kinds: events that never reach the endpoint (so the books never hear of something), and rows
-that are changed by hand in the books afterwards (`tamper.py`). Each gives exactly one finding.
-Contract: metrics contract, "Revenue audit".
+Two kinds: events that never reach the endpoint (so the database never hears of something), and rows
+that are changed by hand afterwards (`tamper.py`). Each gives exactly one finding; what else is
+wrong at Stripe by itself is told with them. Contract: metrics contract, "Revenue audit".
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import orjson
+from dataclasses import dataclass
 
 from growth_pipeline.sandbox.company import Company
 from growth_pipeline.sandbox.journal import Json
-from growth_pipeline.sandbox.names import DAY, Names, add_months, month_start
+from growth_pipeline.sandbox.names import DAY, add_months, month_start
+from growth_pipeline.sandbox.planter import BY_HAND, LOST, Planter
+from growth_pipeline.sandbox.planting_application import plant_application
+from growth_pipeline.sandbox.planting_stripe import note_own_problems, plant_losses
 from growth_pipeline.sandbox.store import Store
 
 _SETTLED = "status = 'succeeded' and captured = 1 and amount_minor > 100"
@@ -25,118 +24,20 @@ _SPREAD = 3
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One planted discrepancy and the finding it must give.
-
-    Units: minor units. `currency` is the booked one (Stripe's where no row is booked),
-    `impact_minor` the impact in it, `impacts_minor` in every currency: booked - Stripe.
-    """
-
-    code: str
-    severity: str
-    object: str
-    object_id: str
-    month: str
-    currency: str
-    impact_minor: int
-    impacts_minor: dict[str, int]
-    how: str
-
-
-@dataclass
-class Planting:
-    """Everything planted: the problems, the events that are lost, what is changed by hand."""
-
-    problems: list[Problem] = field(default_factory=list)
-    lost_events: list[str] = field(default_factory=list)
-    tampering: list[Json] = field(default_factory=list)
-
-    def to_dict(self) -> Json:
-        """As JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class _Kind:
     """A class of discrepancy: which ledger rows can carry it, and how it is planted."""
 
     code: str
     severity: str
+    cause: str
     candidates: str
-    plant: Callable[[_Planter, Json], tuple[str, dict[str, int], str]]
-
-
-class _Planter:
-    """Chooses a different charge for each kind and records what is done to it."""
-
-    def __init__(self, store: Store, company: Company) -> None:
-        self.store = store
-        self.names = Names(company.seed, "planted")
-        self.planting = Planting()
-        self.used: set[str] = set()
-        self._seed = company.seed
-
-    def plant(self, kind: _Kind, months: Sequence[str]) -> None:
-        """Plants one problem in the first of the months that has a fitting charge."""
-        for month in months:
-            rows = [
-                row for row in self._candidates(kind, month) if row["charge_id"] not in self.used
-            ]
-            if rows:
-                row = random.Random(f"{self._seed}/{kind.code}").choice(rows)
-                self.used.add(row["charge_id"])
-                self._record(kind, month, row)
-                return
-
-    def _candidates(self, kind: _Kind, month: str) -> list[Json]:
-        # Clear of the month's edges, so that no zone and no delay moves it to another month.
-        start, end = month_start(month) + 2 * DAY, add_months(month_start(month), 1) - 3 * DAY
-        cursor = self.store.execute(
-            "select * from ledger where month = ? and created_at between ? and ?"  # noqa: S608 own text
-            f" and {kind.candidates} order by created_at, charge_id limit 500",
-            (month, start, end),
-        )
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    def _record(self, kind: _Kind, month: str, row: Json) -> None:
-        object_id, impacts, how = kind.plant(self, row)
-        currency = next(reversed(impacts)) if impacts else row["currency"]
-        problem = Problem(
-            code=kind.code,
-            severity=kind.severity,
-            object="charge",
-            object_id=object_id,
-            month=month,
-            currency=currency,
-            impact_minor=impacts.get(currency, 0),
-            impacts_minor={key: value for key, value in impacts.items() if value},
-            how=how,
-        )
-        self.planting.problems.append(problem)
-
-    def lose(self, event_ids: Sequence[str]) -> None:
-        """Events that never reach the endpoint."""
-        self.planting.lost_events += event_ids
-
-    def change(self, row: Json, **values: Any) -> None:
-        """Another value in the booked row of a charge."""
-        self.planting.tampering.append(
-            {"action": "update", "charge_id": row["charge_id"], "set": values}
-        )
-
-    def snapshots(self, object_id: str) -> list[tuple[str, str, Json]]:
-        """Id, type and object of each event about an object."""
-        return [
-            (event.id, event.type, orjson.loads(event.body)["data"]["object"])
-            for event in self.store.events_of(object_id)
-        ]
+    plant: Callable[[Planter, Json], tuple[str, dict[str, int], str]]
 
 
 _Planted = tuple[str, dict[str, int], str]
 
 
-def _missing_in_db(planter: _Planter, row: Json) -> _Planted:
+def _missing_in_db(planter: Planter, row: Json) -> _Planted:
     ids = [row["charge_id"], row["payment_intent_id"]]
     joins = planter.store.execute(
         "select id from invoice_payments where invoice = ?", (row["invoice_id"],)
@@ -156,7 +57,7 @@ def _missing_in_db(planter: _Planter, row: Json) -> _Planted:
     )
 
 
-def _missing_in_stripe(planter: _Planter, row: Json) -> _Planted:
+def _missing_in_stripe(planter: Planter, row: Json) -> _Planted:
     charge_id = planter.names.new("ch")
     values = {
         "charge_id": charge_id,
@@ -171,37 +72,37 @@ def _missing_in_stripe(planter: _Planter, row: Json) -> _Planted:
     return charge_id, {row["currency"]: row["amount_minor"]}, how
 
 
-def _duplicate_row(planter: _Planter, row: Json) -> _Planted:
+def _duplicate_row(planter: Planter, row: Json) -> _Planted:
     planter.planting.tampering.append({"action": "copy", "charge_id": row["charge_id"], "set": {}})
     how = "the charge's row is written a second time by hand"
     return row["charge_id"], {row["currency"]: row["amount_minor"]}, how
 
 
-def _status_mismatch(planter: _Planter, row: Json) -> _Planted:
+def _status_mismatch(planter: Planter, row: Json) -> _Planted:
     planter.change(row, status="succeeded", captured=True)
     how = "a failed charge is booked as succeeded by hand"
     return row["charge_id"], {row["currency"]: row["amount_minor"]}, how
 
 
-def _currency_mismatch(planter: _Planter, row: Json) -> _Planted:
+def _currency_mismatch(planter: Planter, row: Json) -> _Planted:
     planter.change(row, currency="usd")
     impacts = {row["currency"]: -row["amount_minor"], "usd": row["amount_minor"]}
     return row["charge_id"], impacts, f"{row['currency']} is booked as usd by hand"
 
 
-def _amount_mismatch(planter: _Planter, row: Json) -> _Planted:
+def _amount_mismatch(planter: Planter, row: Json) -> _Planted:
     planter.change(row, amount_minor=row["amount_minor"] * 100)
     how = "the amount is booked a hundredfold by hand"
     return row["charge_id"], {row["currency"]: row["amount_minor"] * 99}, how
 
 
-def _amount_rounding(planter: _Planter, row: Json) -> _Planted:
+def _amount_rounding(planter: Planter, row: Json) -> _Planted:
     planter.change(row, amount_minor=row["amount_minor"] - 1)
     how = "the amount is booked one minor unit short by hand"
     return row["charge_id"], {row["currency"]: -1}, how
 
 
-def _refund_missing(planter: _Planter, row: Json) -> _Planted:
+def _refund_missing(planter: Planter, row: Json) -> _Planted:
     (refund_id,) = planter.store.execute(
         "select id from refunds where charge = ?", (row["charge_id"],)
     ).fetchone()
@@ -216,14 +117,14 @@ def _refund_missing(planter: _Planter, row: Json) -> _Planted:
     return row["charge_id"], {row["currency"]: row["refunded_minor"]}, how
 
 
-def _refund_excess(planter: _Planter, row: Json) -> _Planted:
+def _refund_excess(planter: Planter, row: Json) -> _Planted:
     excess = row["amount_minor"] // 4
     planter.change(row, refunded_minor=excess)
     how = "a refund that never was is booked by hand"
     return row["charge_id"], {row["currency"]: -excess}, how
 
 
-def _dispute_missing(planter: _Planter, row: Json) -> _Planted:
+def _dispute_missing(planter: Planter, row: Json) -> _Planted:
     (dispute_id,) = planter.store.execute(
         "select id from disputes where charge = ?", (row["charge_id"],)
     ).fetchone()
@@ -238,7 +139,7 @@ def _dispute_missing(planter: _Planter, row: Json) -> _Planted:
     return row["charge_id"], {row["currency"]: row["disputed_minor"]}, how
 
 
-def _orphan_row(planter: _Planter, row: Json) -> _Planted:
+def _orphan_row(planter: Planter, row: Json) -> _Planted:
     planter.change(row, customer_id=planter.names.new("cus"))
     how = "the row's customer is changed by hand to one that exists nowhere"
     return row["charge_id"], {row["currency"]: 0}, how
@@ -249,31 +150,75 @@ _KINDS = (
     _Kind(
         "dispute_missing",
         "HIGH",
+        LOST,
         f"{_SETTLED} and disputed_minor > 0 and dispute_count = 1 and refund_count = 0",
         _dispute_missing,
     ),
     _Kind(
         "refund_missing",
         "HIGH",
+        LOST,
         f"{_SETTLED} and refunded_minor > 0 and refund_count = 1 and dispute_count = 0",
         _refund_missing,
     ),
-    _Kind("status_mismatch", "HIGH", "status = 'failed'", _status_mismatch),
-    _Kind("currency_mismatch", "HIGH", f"{_UNTOUCHED} and currency <> 'usd'", _currency_mismatch),
+    _Kind("status_mismatch", "HIGH",
+        BY_HAND, "status = 'failed'", _status_mismatch),
+    _Kind("currency_mismatch", "HIGH",
+        BY_HAND, f"{_UNTOUCHED} and currency <> 'usd'", _currency_mismatch),
     _Kind(
         "missing_in_db",
         "HIGH",
+        LOST,
         f"{_UNTOUCHED} and attempt_count = 1 and invoice_id is not null",
         _missing_in_db,
     ),
-    _Kind("missing_in_stripe", "HIGH", _UNTOUCHED, _missing_in_stripe),
-    _Kind("duplicate_row", "HIGH", _UNTOUCHED, _duplicate_row),
-    _Kind("amount_mismatch", "HIGH", _UNTOUCHED, _amount_mismatch),
-    _Kind("amount_rounding", "MEDIUM", _UNTOUCHED, _amount_rounding),
-    _Kind("refund_excess", "HIGH", _UNTOUCHED, _refund_excess),
-    _Kind("orphan_row", "MEDIUM", _UNTOUCHED, _orphan_row),
+    _Kind("missing_in_stripe", "HIGH",
+        BY_HAND, _UNTOUCHED, _missing_in_stripe),
+    _Kind("duplicate_row", "HIGH",
+        BY_HAND, _UNTOUCHED, _duplicate_row),
+    _Kind("amount_mismatch", "HIGH",
+        "unit_factor", _UNTOUCHED, _amount_mismatch),
+    _Kind("amount_rounding", "MEDIUM",
+        BY_HAND, _UNTOUCHED, _amount_rounding),
+    _Kind("refund_excess", "HIGH",
+        BY_HAND, _UNTOUCHED, _refund_excess),
+    _Kind("orphan_row", "MEDIUM",
+        BY_HAND, _UNTOUCHED, _orphan_row),
 )
 CODES = tuple(kind.code for kind in _KINDS)
+
+
+def _plant_one(planter: Planter, kind: _Kind, months: Sequence[str]) -> None:
+    """Plants one problem in the first of the months that has a fitting charge."""
+    for month in months:
+        row = planter.choose(kind.code, _candidates(planter, kind, month), "charge_id")
+        if row is None:
+            continue
+        object_id, impacts, how = kind.plant(planter, row)
+        currency = next(reversed(impacts)) if impacts else row["currency"]
+        planter.add(
+            kind.code,
+            kind.severity,
+            ("charge", object_id),
+            month,
+            currency=currency,
+            impacts=impacts,
+            how=how,
+            cause=kind.cause,
+        )
+        return
+
+
+def _candidates(planter: Planter, kind: _Kind, month: str) -> list[Json]:
+    # Clear of the month's edges, so that no zone and no delay moves it to another month.
+    start, end = month_start(month) + 2 * DAY, add_months(month_start(month), 1) - 3 * DAY
+    cursor = planter.store.execute(
+        "select * from ledger where month = ? and created_at between ? and ?"  # noqa: S608 own text
+        f" and {kind.candidates} order by created_at, charge_id limit 500",
+        (month, start, end),
+    )
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def plant(store: Store, company: Company, months: Sequence[str] | None = None) -> Json:
@@ -286,11 +231,14 @@ def plant(store: Store, company: Company, months: Sequence[str] | None = None) -
     if planted is not None:
         return planted
     newest_first = list(reversed(months or company.closed_months))
-    planter = _Planter(store, company)
+    planter = Planter(store, company)
     for number, kind in enumerate(_KINDS):
         turn = number % min(_SPREAD, len(newest_first)) if newest_first else 0
-        planter.plant(kind, [*newest_first[turn:], *newest_first[:turn]])
+        _plant_one(planter, kind, [*newest_first[turn:], *newest_first[:turn]])
+    plant_application(planter, newest_first)
+    plant_losses(planter, newest_first)
     store.lose(planter.planting.lost_events)
+    note_own_problems(planter)
     planted = planter.planting.to_dict()
     store.set_fact("planting", planted)
     return planted

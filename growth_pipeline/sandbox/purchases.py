@@ -46,6 +46,7 @@ def leave(life: Life, at: int) -> None:
         if item["object"] == "invoiceitem" and item["invoice"] is None:
             life.journal.delete(item, at, "invoiceitem.deleted")
     detach_all(life, at)
+    life.left_at = at
     gone = {"id": life.customer["id"], "object": "customer", "deleted": True}
     life.journal.delete(life.customer, at, "customer.deleted", answer=gone)
 

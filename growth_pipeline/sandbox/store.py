@@ -101,6 +101,7 @@ class Store:
                 f" body blob not null{columns})"
             )
         run(f"create table if not exists ledger ({', '.join(LEDGER_COLUMNS)})")
+        run("create table if not exists application (name text not null, body text not null)")
         self._kinds = dict(self._db.execute("select kind, sample from kinds"))
 
     # --- writing -------------------------------------------------------------------------------
@@ -156,6 +157,11 @@ class Store:
     def write_ledger(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Keeps rows of the expected ledger; columns as in `LEDGER_COLUMNS`."""
         self._waiting["ledger"].extend(rows)
+
+    def write_application(self, rows: Iterable[tuple[str, Json]]) -> None:
+        """Keeps rows of the application's tables, each with its table's name."""
+        kept = [(name, orjson.dumps(row).decode()) for name, row in rows]
+        self._waiting["application"].extend(kept)
 
     def flush(self) -> None:
         """Puts what waits in memory into the file."""
@@ -308,6 +314,11 @@ class Store:
         for row in rows:
             entry = dict(zip(LEDGER_COLUMNS, row, strict=True))
             yield {**entry, "captured": bool(entry["captured"])}
+
+    def application(self) -> Iterator[tuple[str, Json]]:
+        """Rows of the application's tables, in the order in which customers came."""
+        for name, body in self._db.execute("select name, body from application order by rowid"):
+            yield name, orjson.loads(body)
 
     def close(self) -> None:
         """Closes the file."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.storage.lake import LakeUnreadableError
@@ -25,7 +27,84 @@ Table: TypeAlias = "Sequence[str] | pl.DataFrame | pa.Table"
 """Paths of Parquet files with the same columns, or a frame."""
 
 
+@dataclass(frozen=True)
+class CreatedBetween(Sequence[str]):
+    """Parquet files of which only rows with `created` in `[start, end)` count; Unix seconds.
+
+    `end` None: no upper limit. Given to a query in place of plain paths.
+    """
+
+    paths: tuple[str, ...]
+    start: int
+    end: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.paths[index]
+
+    @property
+    def condition(self) -> str:
+        """The limits in SQL."""
+        upper = "" if self.end is None else f" and created < {int(self.end)}"
+        return f"created >= {int(self.start)}{upper}"
+
+
 _DAY_SECONDS = 86_400
+_ROWS_OF_A_GROUP = 100_000
+
+
+class Spool:
+    """A folder for what is too large for memory, for as long as one piece of work needs it.
+
+    Gone when it is closed or given up; a killed process leaves it to the next engine's sweep.
+    """
+
+    def __init__(self, temp_dir: Path) -> None:
+        temp_dir.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(dir=temp_dir, prefix="spool-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the folder and all in it. Twice is harmless."""
+        self._remove()
+
+    def write(self, name: str, frames: Iterable[pl.DataFrame]) -> SpoolFile:
+        """One Parquet file of these frames, which have the same columns; one frame at a time.
+
+        Shapes: at least one frame, which may be empty: it gives the columns.
+        """
+        import pyarrow.parquet as pq
+
+        path = self.folder / f"{name}.parquet"
+        rows = 0
+        writer: pq.ParquetWriter | None = None
+        try:
+            for frame in frames:
+                table = frame.to_arrow()
+                writer = writer or pq.ParquetWriter(path, table.schema, compression="lz4")
+                writer.write_table(table, row_group_size=_ROWS_OF_A_GROUP)
+                rows += frame.height
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            raise ValueError(f"spool file {name} was given no frame")
+        return SpoolFile(str(path), rows)
+
+
+class SpoolFile(NamedTuple):
+    """A Parquet file of a spool, and how many rows it holds."""
+
+    path: str
+    rows: int
 
 
 class Engine:
@@ -55,19 +134,45 @@ class Engine:
         Raises: LakeUnreadableError for a damaged file; GrowthError when memory and disk do not
         suffice, or when the query is wrong.
         """
-        import duckdb
         import polars as pl
+
+        with self._tables(tables) as connection:
+            arrow = connection.sql(sql, params=dict(params) if params else None).to_arrow_table()
+        frame: pl.DataFrame = pl.from_arrow(arrow)  # type: ignore[assignment]
+        return _with_whole_numbers(frame)
+
+    def spool(self) -> Spool:
+        """A folder beside the engine's own for files that `query_to_file` and others fill."""
+        return Spool(self._temp_dir)
+
+    def query_to_file(
+        self, sql: str, tables: Mapping[str, Table], spool: Spool, name: str
+    ) -> SpoolFile:
+        """Result of one query as a Parquet file of the spool, without holding it in memory.
+
+        The query takes no bound values: what has some is collected before it is written.
+        Raises: as `query`.
+        """
+        import pyarrow.parquet as pq
+
+        path = spool.folder / f"{name}.parquet"
+        with self._tables(tables) as connection:
+            connection.execute("set preserve_insertion_order = false")
+            connection.sql(sql).write_parquet(str(path), compression="lz4")
+        return SpoolFile(str(path), pq.read_metadata(path).num_rows)
+
+    @contextmanager
+    def _tables(self, tables: Mapping[str, Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database that knows the tables; its errors are ours."""
+        import duckdb
 
         try:
             with self._connected() as connection:
                 for name, table in tables.items():
                     _register(connection, name, table)
-                relation = connection.sql(sql, params=dict(params) if params else None)
-                arrow = relation.to_arrow_table()
+                yield connection
         except duckdb.Error as error:
             raise _translated(error, self._memory_limit) from error
-        frame: pl.DataFrame = pl.from_arrow(arrow)  # type: ignore[assignment]
-        return _with_whole_numbers(frame)
 
     @contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -90,11 +195,12 @@ class Engine:
                 yield connection
 
     def _sweep(self) -> None:
-        """Remove spill folders of processes that were killed a day ago or more."""
-        for folder in self._temp_dir.glob("query-*"):
-            with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > _DAY_SECONDS:
-                    shutil.rmtree(folder)
+        """Remove folders of processes that were killed a day ago or more."""
+        for pattern in ("query-*", "spool-*"):
+            for folder in self._temp_dir.glob(pattern):
+                with suppress(OSError):
+                    if time.time() - folder.stat().st_mtime > _DAY_SECONDS:
+                        shutil.rmtree(folder)
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:
@@ -106,10 +212,10 @@ def _register(connection: duckdb.DuckDBPyConnection, name: str, table: Table) ->
     elif isinstance(table, pa.Table):
         connection.register(name, table)
     else:
-        _register_files(connection, name, list(table))
+        _register_files(connection, name, table)
 
 
-def _register_files(connection: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
+def _register_files(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[str]) -> None:
     if not paths:
         raise GrowthError(
             f"table {name} has no files", remedy="give an empty frame if it is known to be empty"
@@ -119,7 +225,10 @@ def _register_files(connection: duckdb.DuckDBPyConnection, name: str, paths: lis
 
         connection.register_filesystem(fsspec.filesystem(scheme))
     # The folders are named key=value; their values are not columns of the files.
-    connection.read_parquet(paths, hive_partitioning=False).create_view(name)
+    files = connection.read_parquet(list(paths), hive_partitioning=False)
+    if isinstance(paths, CreatedBetween):
+        files = files.filter(paths.condition)
+    files.create_view(name)
 
 
 def _with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:

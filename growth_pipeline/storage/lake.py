@@ -69,6 +69,15 @@ class Artifact:
     byte_count: int
 
 
+@dataclass(frozen=True)
+class ArtifactFile:
+    """A small file as a listing shows it: its path in the lake, size, and when it was written."""
+
+    path: str
+    byte_count: int
+    modified_at: datetime
+
+
 class FileSystemOps:
     """Every call by which the lake changes a local disk, one method each: the seam for faults."""
 
@@ -272,6 +281,39 @@ class Lake:
             return None
         except OSError as error:
             raise _unreadable(self._store.address(path), error) from error
+
+    def list_artifacts(self, folder: str) -> list[ArtifactFile]:
+        """All files below a folder, in the order of their paths; none when there is no such folder.
+
+        Raises: LakeUnreadableError.
+        """
+        found = []
+        try:
+            for path in sorted(self._store.walk(_checked(folder))):
+                with suppress(FileNotFoundError):  # removed since it was seen
+                    size, modified_at = self._store.size(path), self._store.modified_at(path)
+                    found.append(ArtifactFile(path, size, modified_at))
+        except OSError as error:
+            raise _unreadable(self._store.address(folder), error) from error
+        return found
+
+    def remove_artifact(self, path: str, *, older_than: datetime) -> bool:
+        """Remove a small file, unless it was written since `older_than`; whether it is gone.
+
+        Gone already is fine. Raises: LakeWriteError.
+        """
+        try:
+            if self._store.modified_at(_checked(path)) >= older_than:
+                return False
+            self._store.remove(path)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise LakeWriteError(
+                f"cannot remove {self._store.address(path)}: {error.strerror or error}",
+                remedy="correct the rights there, then run again",
+            ) from error
+        return True
 
     def prune(self, dataset: str, keep: int = 1, *, now: datetime | None = None) -> int:
         """Remove data files that no manifest names, but for the newest `keep - 1` a partition.

@@ -496,8 +496,21 @@ def test_a_balance_transaction_without_source_is_unlinked(company):
     company.payment(1, 1000)
     charge = {"id": "ch_gone", "created": epoch(NOON), "currency": "usd", "amount_captured": 500}
     company.balance(9, charge)
-    company.balance(10, {**charge, "id": "po_1"}, type="payout", reporting_category="payout")
+    company.other("payouts", **payout("po_1", 485))
+    paid = {"type": "payout", "reporting_category": "payout", "amount": -485, "fee": 0}
+    company.balance(10, {**charge, "id": "po_1"}, **paid, net=-485)
     assert found(company.audit()) == [("balance_unlinked", "txn_9", {"usd": 485})]
+
+
+def payout(payout_id, amount):
+    return {
+        "id": payout_id,
+        "currency": "usd",
+        "amount": amount,
+        "status": "paid",
+        "automatic": False,
+        "arrival_date": epoch(NOON),
+    }
 
 
 def test_fees_are_compared_in_the_settlement_currency(company):

@@ -192,6 +192,8 @@ class LivingStripe(StripeListServer):
                 params["delivery_success"] == "true"
             ):
                 continue
+            if not _is_of(found, params):
+                continue
             if _has_status(path, found, params.get("status")):
                 yield found
 
@@ -215,6 +217,16 @@ class LivingStripe(StripeListServer):
 
 def _family(kind: str) -> str:
     return {"subscription": "customer.subscription", "dispute": "charge.dispute"}.get(kind, kind)
+
+
+def _is_of(found: Json, params: dict[str, str]) -> bool:
+    """Whether an object belongs to the ones that a list is asked for: `charge`, `invoice`, ..."""
+    paid_by = found.get("payment", {})
+    held = found | {f"payment[{name}]": value for name, value in paid_by.items()}
+    return all(held.get(name) == params[name] for name in _OWNERS if name in params)
+
+
+_OWNERS = ("charge", "payment_intent", "invoice", "payment[type]", "payment[payment_intent]")
 
 
 def _has_status(path: str, found: Json, wanted: str | None) -> bool:

@@ -1,9 +1,11 @@
 -- Grain: one booked payment that the books give to [start, end) in a scope, whoever wrote it.
+-- `match_id` of rows without a charge id may become a charge later. Instants in Unix seconds.
 -- Runs in Postgres.
 select
     payment_id,
     charge_id,
     payment_intent_id,
+    invoice_payment_id,
     invoice_id,
     customer_id,
     status,
@@ -15,9 +17,11 @@ select
     fee_minor,
     net_minor,
     settlement_currency,
-    created_at,
+    floor(extract(epoch from created_at))::int8 as created,
     written_by,
-    written_at
+    floor(extract(epoch from written_at))::int8 as written,
+    true as in_month,
+    coalesce(charge_id, payment_intent_id, invoice_payment_id, invoice_id) as match_id
 from billing.payments
 where
     account_id = %(account_id)s

@@ -5,5 +5,6 @@ where
     account_id = %(account_id)s
     and livemode = %(livemode)s
     and month = %(month)s
-    and audit_id <> %(audit_id)s
+    and tz = %(tz)s
+    and fingerprint = any(%(gone)s::text [])
     and closed_at is null

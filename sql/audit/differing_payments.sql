@@ -1,6 +1,6 @@
 -- Audit: payments whose two sides differ in anything, or that stand on one side alone.
 -- Grain: one row: their match ids (charge id, else what the row is matched by; repeats are possible),
--- and how many charges and rows found no partner. Agreeing pairs stay inside. Runs in the engine. The same rule as
+-- how many charges there are, and how many charges and rows found no partner. Agreeing pairs stay inside. Runs in the engine. The same rule as
 -- compare.py, but wider: compare.py decides. Instants are Unix seconds; $cutoff = as-of less grace.
 with stripe as (
     select
@@ -22,6 +22,7 @@ with stripe as (
 )
 
 select
+    (select count(*) from charges) as charges,
     count(*) filter (where b.match_id is null) as lone_charges,
     count(*) filter (where s.id is null) as lone_rows,
     list(coalesce(s.id, b.match_id)) filter (

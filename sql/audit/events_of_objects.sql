@@ -11,7 +11,9 @@ select
     e.type,
     e.state,
     e.reason,
-    e.created_at
+    e.created_at,
+    e.received_at,
+    e.source
 from asked
 cross join lateral (
     select
@@ -19,7 +21,9 @@ cross join lateral (
         i.type,
         i.state,
         i.reason,
-        i.created_at
+        i.created_at,
+        i.received_at,
+        i.source
     from billing.inbox as i
     where
         i.account_id = %(account_id)s

@@ -4,6 +4,7 @@ insert into audit.audits as stored (
     account_id,
     livemode,
     month,
+    tz,
     definition,
     state,
     as_of,
@@ -15,6 +16,9 @@ insert into audit.audits as stored (
     sources,
     artifacts,
     sections,
+    changes,
+    boundaries,
+    close,
     run_id
 )
 values (
@@ -22,6 +26,7 @@ values (
     %(account_id)s,
     %(livemode)s,
     %(month)s,
+    %(tz)s,
     %(definition)s,
     %(state)s,
     %(as_of)s,
@@ -33,6 +38,9 @@ values (
     %(sources)s,
     %(artifacts)s,
     %(sections)s,
+    %(changes)s,
+    %(boundaries)s,
+    %(close)s,
     %(run_id)s
 )
 on conflict (audit_id) do update set artifacts = stored.artifacts || excluded.artifacts

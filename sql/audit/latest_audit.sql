@@ -11,8 +11,12 @@ select
     sources,
     artifacts,
     sections,
+    changes,
+    boundaries,
+    close,
     run_id
 from audit.audits
-where account_id = %(account_id)s and livemode = %(livemode)s and month = %(month)s
+where
+    account_id = %(account_id)s and livemode = %(livemode)s and month = %(month)s and tz = %(tz)s
 order by finished_at desc, audit_id desc
 limit 1

@@ -41,7 +41,19 @@ select
     o.payload ->> 'status' as status,
     o.payload ->> 'amount' as amount,
     o.payload ->> 'amount_captured' as amount_captured,
-    o.payload ->> 'amount_refunded' as amount_refunded,
+    -- Typed: API versions before basil count the uncaptured rest into the payload's sum.
+    case
+        when o.object = 'charge'
+            then (
+                select charges.amount_refunded::text
+                from stripe.charges
+                where
+                    charges.account_id = o.account_id
+                    and charges.livemode = o.livemode
+                    and charges.id = o.id
+            )
+    end as amount_refunded,
+    o.payload ->> 'amount_paid' as amount_paid,
     o.payload ->> 'currency' as currency
 from scopes
 cross join asked

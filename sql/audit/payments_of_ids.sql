@@ -1,5 +1,5 @@
 -- Grain: one booked payment, in whatever scope and month, that is matched by one of the ids: charge
--- id, else payment intent, else invoice. Runs in Postgres.
+-- id, else payment intent, else invoice payment, else invoice. Runs in Postgres.
 -- Why the walk over scopes: an index that begins with the scope then serves ids without one.
 with recursive scopes as (
     (
@@ -32,6 +32,7 @@ select
     p.livemode,
     p.charge_id,
     p.payment_intent_id,
+    p.invoice_payment_id,
     p.invoice_id,
     p.customer_id,
     p.status,
@@ -43,9 +44,9 @@ select
     p.fee_minor,
     p.net_minor,
     p.settlement_currency,
-    p.created_at,
+    floor(extract(epoch from p.created_at))::int8 as created,
     p.written_by,
-    p.written_at
+    floor(extract(epoch from p.written_at))::int8 as written
 from scopes
 inner join billing.payments as p
     on scopes.account_id = p.account_id and scopes.livemode = p.livemode
@@ -55,5 +56,11 @@ where
     or (
         p.charge_id is null
         and p.payment_intent_id is null
+        and p.invoice_payment_id = any(%(invoice_payments)s::text [])
+    )
+    or (
+        p.charge_id is null
+        and p.payment_intent_id is null
+        and p.invoice_payment_id is null
         and p.invoice_id = any(%(invoices)s::text [])
     )

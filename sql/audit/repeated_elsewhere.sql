@@ -54,10 +54,25 @@ elsewhere as (
         on
             other.account_id = here.account_id
             and other.livemode = here.livemode
+            and other.invoice_payment_id = here.invoice_payment_id
+    where
+        other.charge_id is null
+        and other.payment_intent_id is null
+        and (other.created_at < %(start)s or other.created_at >= %(end)s)
+        and here.created_at >= %(start)s
+        and here.created_at < %(end)s
+    union
+    select other.payment_id
+    from foreign_rows as other
+    join billing.payments as here
+        on
+            other.account_id = here.account_id
+            and other.livemode = here.livemode
             and other.invoice_id = here.invoice_id
     where
         other.charge_id is null
         and other.payment_intent_id is null
+        and other.invoice_payment_id is null
         and (other.created_at < %(start)s or other.created_at >= %(end)s)
         and here.created_at >= %(start)s
         and here.created_at < %(end)s
@@ -67,6 +82,7 @@ select
     p.payment_id,
     p.charge_id,
     p.payment_intent_id,
+    p.invoice_payment_id,
     p.invoice_id,
     p.customer_id,
     p.status,
@@ -78,8 +94,10 @@ select
     p.fee_minor,
     p.net_minor,
     p.settlement_currency,
-    p.created_at,
+    floor(extract(epoch from p.created_at))::int8 as created,
     p.written_by,
-    p.written_at
+    floor(extract(epoch from p.written_at))::int8 as written,
+    false as in_month,
+    coalesce(p.charge_id, p.payment_intent_id, p.invoice_payment_id, p.invoice_id) as match_id
 from billing.payments as p
 join elsewhere as e on p.payment_id = e.payment_id

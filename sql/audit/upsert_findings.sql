@@ -1,10 +1,12 @@
--- Grain: one finding of a month. A problem seen before keeps when it was first seen; one that had
--- closed itself opens again.
+-- Grain: one finding of a month that says something new. A problem seen before keeps when it was first seen and its owner;
+-- one that had closed itself opens again.
 insert into audit.findings as stored (
     account_id,
     livemode,
     month,
+    tz,
     fingerprint,
+    content,
     audit_id,
     code,
     severity,
@@ -17,6 +19,7 @@ insert into audit.findings as stored (
     action,
     command,
     evidence,
+    suppression,
     first_seen_at,
     last_seen_at
 )
@@ -24,7 +27,9 @@ select
     %(account_id)s,
     %(livemode)s,
     %(month)s,
+    %(tz)s,
     seen.fingerprint,
+    seen.content,
     %(audit_id)s,
     seen.code,
     seen.severity,
@@ -37,10 +42,12 @@ select
     seen.action,
     seen.command,
     seen.evidence,
+    seen.suppression,
     %(seen_at)s,
     %(seen_at)s
 from jsonb_to_recordset(%(findings)s) as seen (
     fingerprint text,
+    content text,
     code text,
     severity text,
     object text,
@@ -51,10 +58,12 @@ from jsonb_to_recordset(%(findings)s) as seen (
     cause text,
     action text,
     command text,
-    evidence jsonb
+    evidence jsonb,
+    suppression jsonb
 )
 order by seen.fingerprint
-on conflict (account_id, livemode, month, fingerprint) do update set
+on conflict (account_id, livemode, month, tz, fingerprint) do update set
+content = excluded.content,
 audit_id = excluded.audit_id,
 code = excluded.code,
 severity = excluded.severity,
@@ -67,5 +76,6 @@ cause = excluded.cause,
 action = excluded.action,
 command = excluded.command,
 evidence = excluded.evidence,
+suppression = excluded.suppression,
 last_seen_at = excluded.last_seen_at,
 closed_at = null

@@ -1,0 +1,27 @@
+"""Statements about subscriptions and customers: what the mirror has, what the application tells.
+
+Reads only. Each part names the statements that it needs; no rule lives here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from growth_pipeline.storage.postgres import Database
+from growth_pipeline.storage.sql import load_sql
+
+
+class ApplicationStore:
+    """The mirror's and the application's rows. Safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows of one statement of sql/audit/, from one transaction that writes nothing."""
+        with self._database.connection() as connection:
+            connection.execute("set transaction isolation level repeatable read, read only")
+            cursor = connection.execute(load_sql(f"audit/{statement}"), parameters)
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

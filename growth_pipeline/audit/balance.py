@@ -1,0 +1,360 @@
+"""The balance: every movement has a known source, and the money of a month walks to its payouts.
+
+The types are a table, the bridge is pure; `examine_balance` reads what they need.
+Contract: docs/metrics.md, "Revenue audit", `balance_unlinked` and the settlement bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import polars as pl
+
+from growth_pipeline.audit.codes import Cause, Severity
+from growth_pipeline.audit.confirm import LIST_OF, NoAnswer
+from growth_pipeline.audit.evidence import Key
+from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.matching import Row, Table, wanted_ids
+from growth_pipeline.audit.sections import Section, View
+from growth_pipeline.core.ids import Scope
+
+# Types whose source is a charge, refund or payout, which the audit extracts: it must be known.
+WITH_SOURCE: Final = frozenset(
+    {
+        *("charge", "payment", "refund", "payment_refund", "refund_failure"),
+        *("payment_failure_refund", "payout", "payout_cancel", "payout_failure"),
+    }
+)
+# Types that move money without such an object: fees, reserves, top-ups, transfers, Connect, Issuing,
+# Capital. An adjustment for a dispute has the dispute as its source: its category says so.
+WITHOUT_SOURCE: Final = frozenset(
+    {
+        *("adjustment", "advance", "advance_funding", "anticipation_repayment"),
+        *("application_fee", "application_fee_refund", "balance_payment_debit"),
+        *("balance_payment_debit_reversal", "climate_order_purchase", "climate_order_refund"),
+        *("connect_collection_transfer", "contribution", "fee_credit_funding"),
+        *("inbound_transfer", "inbound_transfer_reversal", "issuing_authorization_hold"),
+        *("issuing_authorization_release", "issuing_dispute", "issuing_transaction"),
+        *("issuing_dispute_provisional_credit", "issuing_dispute_provisional_credit_reversal"),
+        *("obligation_outbound", "obligation_reversal_inbound", "payment_network_reserve_hold"),
+        *("payment_network_reserve_release", "payment_reversal", "payment_unreconciled"),
+        *("payout_minimum_balance_hold", "payout_minimum_balance_release", "reserve_hold"),
+        *("reserve_release", "reserve_transaction", "reserved_funds"),
+        *("stripe_balance_payment_debit", "stripe_balance_payment_debit_reversal", "stripe_fee"),
+        *("stripe_fx_fee", "tax_fee", "tax_fund", "topup", "topup_reversal", "transfer"),
+        *("transfer_cancel", "transfer_failure", "transfer_refund"),
+    }
+)
+PARTS: Final = ("charges", "refunds", "disputes", "payouts")
+_EARNED: Final = ("charges", "refunds", "disputes")
+_PART_OF_TYPE: Final = {
+    **dict.fromkeys(("charge", "payment"), "charges"),
+    **dict.fromkeys(
+        ("refund", "payment_refund", "refund_failure", "payment_failure_refund"), "refunds"
+    ),
+    **dict.fromkeys(("payout", "payout_cancel", "payout_failure"), "payouts"),
+}
+_DISPUTED: Final = frozenset({"dispute", "dispute_reversal"})
+_OBJECT_OF_PREFIX: Final = {
+    **dict.fromkeys(("ch", "py"), "charge"),
+    **dict.fromkeys(("re", "pyr"), "refund"),
+    **dict.fromkeys(("dp", "du"), "dispute"),
+    "po": "payout",
+}
+_NAMED: Final = 20  # transactions or objects that one finding names
+_SOURCES: Final = ("charges", "refunds", "disputes", "payouts")
+
+
+class Mirror(Protocol):
+    """What this part of the audit asks of the database."""
+
+    def balance_totals(
+        self, scope: Scope, *, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
+        """Sums of the mirror's balance transactions by currency."""
+        ...
+
+    def mirrored(self, objects: Iterable[Key]) -> list[dict[str, Any]]:
+        """Mirrored objects of these (object, id) pairs in whatever scope."""
+        ...
+
+
+@dataclass
+class Bridge:
+    """The money of a month in one settlement currency, from Stripe's objects to the payouts.
+
+    Units: minor units of `currency`; in is positive, out negative. Per part (charges, refunds,
+    disputes, payouts): `objects` of the month in this currency, less those `settled_elsewhere` (in
+    another currency), `waiting` (no movement yet) and what moved `later`, plus movements of objects
+    of `other_months`, of `converted` ones, and what `differs`; that is what the balance transactions
+    `moved`. `others` are all other movements by category. Moved and others less fees is the net;
+    what of it was not paid out changed the balance.
+    """
+
+    currency: str
+    parts: dict[str, dict[str, int]] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    fees: int = 0
+    net: int = 0
+    transactions: int = 0
+
+    def remainder_of(self, part: str) -> int:
+        """What the lines of a part leave unexplained of its movements."""
+        return self.moved.get(part, 0) - sum(self.parts.get(part, {}).values())
+
+    @property
+    def remainder(self) -> int:
+        """What no line explains; must be 0."""
+        amounts = sum(self.moved.values()) + sum(self.others.values())
+        return sum(map(self.remainder_of, PARTS)) + self.net - (amounts - self.fees)
+
+    @property
+    def paid_out(self) -> int:
+        """Money that left for the bank, less what came back from it."""
+        return -self.moved.get("payouts", 0)
+
+    def lines(self) -> Iterator[tuple[str, int]]:
+        """(measure, minor units) in the order of the walk; lines of 0 are left out."""
+        for part in PARTS:
+            if part == "payouts":
+                yield from ((f"other: {name}", minor) for name, minor in self.others.items())
+                yield "fees", -self.fees
+                yield "net before payouts", self.net - self.moved.get("payouts", 0)
+            told = self.parts.get(part, {})
+            yield from ((f"{part}: {name}", told[name]) for name in _LINES if told.get(name))
+            yield f"{part}: in the balance", self.moved.get(part, 0)
+        yield "change of the balance", self.net
+        yield "remainder", self.remainder
+
+
+_LINES: Final = (
+    *("objects of the month", "settled in other currencies", "not in the balance yet"),
+    *("in the balance of later months", "of objects of other months"),
+    *("converted from other currencies", "differing from their objects"),
+)
+
+
+def build_bridges(activity: Iterable[Row], settled: Iterable[Row]) -> dict[str, Bridge]:
+    """The bridge of each settlement currency, from two independent sums over the files.
+
+    `activity`: movements of the month by currency, type and category; `settled`: objects against
+    their movements by part and both currencies. Currencies in alphabetical order.
+    """
+    bridges: dict[str, Bridge] = {}
+    for row in activity:
+        bridge = bridges.setdefault(row["currency"], Bridge(row["currency"]))
+        sums, name = bridge.others, row["reporting_category"]
+        if (part := part_of(row["type"], row["reporting_category"])) is not None:
+            sums, name = bridge.moved, part
+        sums[name] = sums.get(name, 0) + row["amount_minor"]
+        bridge.fees += row["fee_minor"]
+        bridge.net += row["net_minor"]
+        bridge.transactions += row["transactions"]
+    for row in settled:
+        for currency, name, minor in _lines_of(row):
+            if currency in bridges:
+                told = bridges[currency].parts.setdefault(row["part"], {})
+                told[name] = told.get(name, 0) + minor
+    return dict(sorted(bridges.items()))
+
+
+def part_of(kind: str, category: str) -> str | None:
+    """Whose money a balance transaction moves; None for a movement without an object of ours."""
+    return "disputes" if category in _DISPUTED else _PART_OF_TYPE.get(kind)
+
+
+def _lines_of(row: Row) -> Iterator[tuple[str, str, int]]:
+    """(currency, line, minor units) that one sum of objects and their movements brings."""
+    own, settled = row["of_currency"], row["settled_in"]
+    if own is None:
+        yield settled, "of objects of other months", row["in_month_minor"]
+        return
+    yield own, "objects of the month", row["objects_minor"]
+    if settled is None:
+        yield own, "not in the balance yet", -row["objects_minor"]
+    elif settled != own:
+        yield own, "settled in other currencies", -row["objects_minor"]
+        yield settled, "converted from other currencies", row["in_month_minor"]
+    else:
+        moved = row["in_month_minor"] + row["after_minor"]
+        yield own, "in the balance of later months", -row["after_minor"]
+        yield own, "differing from their objects", moved - row["objects_minor"]
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def examine_balance(view: View) -> Section:
+    """Balance transactions of the month, and the settlement bridge. Reads only."""
+    if not view.has("balance_transactions"):
+        return Section("balance", not_judged=("The balance transactions were not extracted.",))
+    window = view.window
+    until = min(window.end, window.cutoff)
+    span = {"start": window.start, "until": until}
+    month = {"balance_transactions": view.of_month("balance_transactions")}
+    activity = view.rows("balance_activity", month, span)
+    findings = [_broken(view, row, one) for row in activity for one in row["broken"] or ()]
+    missing = [name for name in _SOURCES if not view.has(name)]
+    not_judged: tuple[str, ...] = ()
+    sides: dict[str, dict[str, Any]] = {}
+    if missing:
+        not_judged = (
+            f"Without the month's {', '.join(missing)} the sources of balance transactions were "
+            "not looked for, and the money was not followed to the payouts.",
+        )
+    else:
+        findings += _unlinked(view, month, span)
+        bridges, differing = _bridges(view, activity, until)
+        sides = _sides(view, bridges, until)
+        findings += [
+            _open_bridge(view, one, differing)
+            for one in bridges.values()
+            if one.remainder or differing.get(one.currency)
+        ]
+    return Section(
+        "balance",
+        judged=sum(row["transactions"] for row in activity),
+        findings=tuple(findings),
+        sides=sides,
+        not_judged=not_judged,
+    )
+
+
+def _bridges(
+    view: View, activity: Sequence[Row], until: int
+) -> tuple[dict[str, Bridge], dict[str, list[Row]]]:
+    """The bridges, and by currency the objects whose movements are not their money."""
+    tables: dict[str, Table] = {name: view.of_month(name) for name in _SOURCES}
+    tables["balance_transactions"] = view.from_month_on("balance_transactions")
+    params = {"until": until, "cutoff": view.window.cutoff}
+    settled = view.rows("settled_parts", tables, params)
+    differing: dict[str, list[Row]] = {}
+    for row in settled:
+        # The funds of a dispute may rightly be another amount than the dispute's own.
+        if row["differing"] and row["part"] != "disputes":
+            found = [{"part": row["part"], **one} for one in row["differing"]]
+            differing.setdefault(row["of_currency"], []).extend(found)
+    return build_bridges(activity, settled), differing
+
+
+def _unlinked(view: View, month: Mapping[str, Table], span: Mapping[str, int]) -> Iterator[Finding]:
+    """Transactions whose source is in no file, not in the mirror and not at Stripe."""
+    kinds = [(name, name in WITH_SOURCE) for name in sorted(WITH_SOURCE | WITHOUT_SOURCE)]
+    types = pl.DataFrame(kinds, schema={"type": pl.String, "has_source": pl.Boolean}, orient="row")
+    tables = {**month, "types": types, **{name: view.of_month(name) for name in _SOURCES}}
+    rows = view.rows("unlinked_transactions", tables, span)
+    keys = {row["source"]: _key_of(row["source"]) for row in rows if row["source"]}
+    unknown = unknown_anywhere(view, {key for key in keys.values() if key is not None})
+    for row in rows:
+        key = keys.get(row["source"])
+        if row["is_unknown_type"]:
+            reason = "its type is not classified: it may be new at Stripe"
+        elif not row["source"]:
+            reason = "it names no source"
+        elif key is None:
+            reason = "its source is of a kind that its type does not have"
+        elif key in unknown:
+            reason = "its source is unknown to Stripe"
+        else:
+            continue
+        yield view.frame.finding(
+            "balance_unlinked",
+            "balance_transaction",
+            row["id"],
+            currency=row["currency"],
+            impacts={row["currency"]: row["net"]} if row["net"] else {},
+            evidence={"stripe": dict(row), "reason": reason},
+            cause=Cause.AT_STRIPE,
+        )
+
+
+def _key_of(source: str) -> Key | None:
+    """(object, id) of a source by the prefix of its id; None for a kind that we do not extract."""
+    kind = _OBJECT_OF_PREFIX.get(source.partition("_")[0])
+    return None if kind is None else (kind, source)
+
+
+def unknown_anywhere(view: View, objects: set[Key]) -> set[Key]:
+    """Those (object, id) pairs that are in no file, not in the mirror, and not at Stripe.
+
+    Where there is nobody to ask, files and mirror decide. One that Stripe could not answer about
+    is not called unknown.
+    """
+    left: set[Key] = set()
+    for kind in {kind for kind, _ in objects}:
+        ids = {one for name, one in objects if name == kind}
+        tables = {"wanted": wanted_ids(ids), "known": view.of_all_months(LIST_OF[kind])}
+        left |= {(kind, row["id"]) for row in view.rows("unknown_ids", tables)}
+    mirrored = view.store.mirrored(left) if left else []
+    left -= {
+        (one["object"], one["id"])
+        for one in mirrored
+        if (one["account_id"], one["livemode"]) == view.scope
+    }
+    return {key for key in left if _is_unknown_to_stripe(view, key)}
+
+
+def _is_unknown_to_stripe(view: View, key: Key) -> bool:
+    answer = view.asker.ask(*key, is_payment=False)
+    if isinstance(answer, NoAnswer):
+        return not view.asker.can_ask
+    return answer is None
+
+
+def _broken(view: View, group: Row, transaction: Row) -> Finding:
+    """A balance transaction in which amount - fee is not net."""
+    difference = transaction["net"] - (transaction["amount"] - transaction["fee"])
+    return view.frame.finding(
+        "net_mismatch",
+        "balance_transaction",
+        transaction["id"],
+        currency=group["currency"],
+        impacts={group["currency"]: difference},
+        evidence={"stripe": dict(transaction), "reason": "amount - fee is not net"},
+        cause=Cause.AT_STRIPE,
+    )
+
+
+def _open_bridge(view: View, bridge: Bridge, differing: Mapping[str, list[Row]]) -> Finding:
+    """A bridge that does not end at zero, with the objects that keep it open."""
+    named = differing.get(bridge.currency, [])
+    impact = bridge.remainder or sum(one["moved_minor"] - one["object_minor"] for one in named)
+    return view.frame.finding(
+        "bridge_nonzero",
+        "settlement_bridge",
+        bridge.currency,
+        currency=bridge.currency,
+        impacts={bridge.currency: impact} if impact else {},
+        evidence={
+            "bridge": dict(bridge.lines()),
+            "differing": named[:_NAMED],
+            "differing_count": len(named),
+        },
+        severity=Severity.HIGH,
+        action="Look these objects and their balance transactions up in the Stripe dashboard; if "
+        "they are right, report it as a bug of the audit with this evidence.",
+    )
+
+
+def _sides(view: View, bridges: Mapping[str, Bridge], until: int) -> dict[str, dict[str, Any]]:
+    """The lines of every bridge; the database's figure is the net that the mirror knows."""
+    start = datetime.fromtimestamp(view.window.start, UTC)
+    end = datetime.fromtimestamp(until, UTC)
+    mirrored = {
+        row["currency"]: row["net_minor"]
+        for row in view.store.balance_totals(view.scope, start=start, end=end)
+    }
+    return {
+        f"{currency} {measure}": {
+            "stripe": minor,
+            "database": mirrored.get(currency) if measure == "change of the balance" else None,
+            "currency": currency,
+            "measure": measure,
+        }
+        for currency, bridge in bridges.items()
+        for measure, minor in bridge.lines()
+    }

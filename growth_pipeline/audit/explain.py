@@ -1,0 +1,108 @@
+"""Gives every finding its cause and the deliveries behind it, some thousand findings at a time.
+
+What is known is read by deliveries.py, what it means decided in causes.py and evidence.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from growth_pipeline.audit.causes import Key, Trace, cause_of_object
+from growth_pipeline.audit.codes import Cause
+from growth_pipeline.audit.deliveries import Deliveries
+from growth_pipeline.audit.evidence import Booking, Frame, objects_behind, payment_finding
+from growth_pipeline.audit.examine import Judged
+from growth_pipeline.audit.findings import Finding, action_of
+from growth_pipeline.audit.repair import outlook
+from growth_pipeline.core.ids import Scope
+from growth_pipeline.core.periods import Month
+
+# Findings traced at once: what is known of their objects lies in memory meanwhile.
+AT_ONCE: Final = 2_000
+
+PartsOf = Callable[[set[str]], Mapping[str, Iterable[Key]]]
+"""Refunds and disputes, as (object, id), by charge."""
+
+_T = TypeVar("_T")
+
+
+def explain_payments(
+    judged: Iterable[Judged], deliveries: Deliveries, parts_of: PartsOf, frame: Frame
+) -> list[Finding]:
+    """Findings of judged payments with cause and evidence."""
+    found: list[Finding] = []
+    for some in _batches(judged, AT_ONCE):
+        charges = {one.pair.object_id for one in some if one.pair.object == "charge"}
+        parts = parts_of(charges) if charges else {}
+        behind = [objects_behind(one, parts.get(one.pair.object_id, ())) for one in some]
+        trace = deliveries.trace({key for keys in behind for key in keys})
+        booking = Booking(frame.scope, deliveries.store.would_book(_charges(some, frame.scope)))
+        found += [
+            payment_finding(one, keys, trace, frame, booking)
+            for one, keys in zip(some, behind, strict=True)
+        ]
+    return found
+
+
+def _charges(judged: Iterable[Judged], scope: Scope) -> set[tuple[Scope, str]]:
+    """Charges of the pairs and of their rows, each in the scope that it is booked in."""
+    charges = set()
+    for one in judged:
+        if one.pair.object == "charge":
+            charges.add((scope, one.pair.object_id))
+        for row in (*one.pair.rows, *one.pair.leaked_rows):
+            if row.charge_id is not None:
+                charges.add((Scope(row.account_id, row.livemode), row.charge_id))
+    return charges
+
+
+def explain(findings: Sequence[Finding], deliveries: Deliveries, month: Month) -> list[Finding]:
+    """The findings, in their order, each with cause, deliveries, and what a repair would do.
+
+    What a part of the audit has said itself stays: it knows more than the trace of one object.
+    """
+    explained: list[Finding] = []
+    for some in _batches(findings, AT_ONCE):
+        open_ones = {(one.object, one.object_id) for one in some if _is_open(one)}
+        trace = deliveries.trace(open_ones) if open_ones else Trace()
+        explained += [_explained(one, trace, month) for one in some]
+    return explained
+
+
+def _is_open(finding: Finding) -> bool:
+    return finding.cause is Cause.UNKNOWN or "delivery" not in finding.evidence
+
+
+def _explained(finding: Finding, trace: Trace, month: Month) -> Finding:
+    evidence: dict[str, Any] = dict(finding.evidence)
+    cause, action = finding.cause, finding.action
+    if _is_open(finding):
+        key = (finding.object, finding.object_id)
+        told = cause_of_object(finding.code, [key], trace, minor=_amounts(evidence))
+        evidence = {**told.evidence, **evidence}
+        if cause is Cause.UNKNOWN:
+            cause = told.cause
+            if action == action_of(finding.code, Cause.UNKNOWN, month):
+                action = action_of(finding.code, cause, month)
+    evidence.setdefault("repair", outlook(finding.code, cause))
+    return replace(finding, cause=cause, action=action, evidence=evidence)
+
+
+def _amounts(evidence: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Pairs of amounts, Stripe's and ours, that a part of the audit put into its details."""
+    details = evidence.get("details")
+    amounts = (
+        (details.get("stripe_minor"), details.get("booked_minor"))
+        if isinstance(details, Mapping)
+        else (None, None)
+    )
+    return [amounts] if all(isinstance(one, int) for one in amounts) else []
+
+
+def _batches(rows: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    rest = iter(rows)
+    while some := list(islice(rest, size)):
+        yield some

@@ -1,0 +1,269 @@
+"""The audit as people read it: one document, from which Markdown and HTML are written.
+
+The answer first, then what to do, the evidence, and how it was computed. No number is made here.
+Text from rows or from Stripe is data. Contract: docs/metrics.md, "Revenue audit", "Report".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from growth_pipeline.audit.audit import Audit
+from growth_pipeline.audit.findings import Verdict, count_by_severity
+from growth_pipeline.audit.page_findings import findings_blocks, suppressed_blocks
+from growth_pipeline.audit.page_sections import (
+    VERDICT_TONES,
+    at_risk,
+    sections_blocks,
+    side_by_side,
+    trend_blocks,
+)
+from growth_pipeline.audit.summary import (
+    TrendPoint,
+    counted,
+    money_at_risk,
+    recommendations,
+    suppressed,
+    unknown_impacts,
+)
+from growth_pipeline.core.display import format_number
+from growth_pipeline.core.documents import (
+    Block,
+    Cell,
+    Code,
+    Data,
+    Document,
+    Facts,
+    Heading,
+    Paragraph,
+    Picture,
+    Steps,
+    Table,
+    Tone,
+    Words,
+    joined,
+    money_part,
+    quoted,
+)
+from growth_pipeline.core.periods import PeriodState
+
+RESTATEMENTS_SHOWN: Final = 50
+_EVIDENCE_SHOWN: Final = 3
+_ANSWERS: Final = {
+    Verdict.PASS: "The books agree with Stripe.",
+    Verdict.WARNING: "The books agree with Stripe, but something needs a look.",
+    Verdict.FAIL: "The books do not agree with Stripe.",
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Drawings of a report; a face leaves out what it cannot show."""
+
+    overview: Picture | None = None
+    trend: Picture | None = None
+
+
+def build_page(
+    audit: Audit, *, trend: Sequence[TrendPoint] = (), pictures: Pictures | None = None
+) -> Document:
+    """The whole report of an audit. Shapes: the title has month and verdict."""
+    drawn = pictures or Pictures()
+    blocks = [
+        *_summary(audit),
+        *([drawn.overview] if drawn.overview else []),
+        *side_by_side(audit),
+        *at_risk(audit),
+        *_what_to_do(audit),
+        *_changes(audit),
+        *_restatements(audit),
+        *trend_blocks(trend, drawn.trend),
+        *sections_blocks(audit),
+        *findings_blocks(counted(audit)),
+        *suppressed_blocks(suppressed(audit)),
+        *_sources(audit),
+        *_how(audit),
+    ]
+    title = f"Revenue audit {audit.month}: {audit.verdict}"
+    return Document(title, tuple(blocks), VERDICT_TONES[str(audit.verdict)])
+
+
+# --- the answer ----------------------------------------------------------------------------------
+
+
+def _summary(audit: Audit) -> list[Block]:
+    found = ", ".join(
+        f"{format_number(count)} {severity}"
+        for severity, count in count_by_severity(counted(audit)).items()
+    )
+    apart = len(suppressed(audit))
+    open_note = ""
+    if audit.state is not PeriodState.CLOSED:
+        open_note = f" The month is {audit.state}. Every number is provisional."
+    told = f" Findings: {found}.{open_note}"
+    facts: list[tuple[str, Cell]] = [
+        ("Findings", found + (f", {format_number(apart)} suppressed" if apart else "")),
+        ("Money at risk", _risk(audit)),
+        ("Booked less Stripe", _difference(audit)),
+        ("Account", (Data(audit.scope.account_id), f", {audit.scope.mode} mode")),
+        ("Month", (f"{audit.month} in ", Data(audit.tz), f", {audit.state}")),
+        ("As of (exclusive)", f"{audit.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    return [Paragraph((Words(_answer(audit), strong=True), told)), Facts(tuple(facts))]
+
+
+def _answer(audit: Audit) -> str:
+    if any(finding.code == "source_incomplete" for finding in counted(audit)):
+        return "There is no verdict on a part: a source is incomplete."
+    return _ANSWERS[audit.verdict]
+
+
+def _risk(audit: Audit) -> Cell:
+    parts: list[Cell] = []
+    for currency, risk in money_at_risk(audit.findings).items():
+        once = risk.payments + risk.beside
+        parts += [money_part(once, currency)] if once else []
+        parts += [(money_part(risk.monthly, currency), " a month")] if risk.monthly else []
+    unknown = unknown_impacts(audit.findings)
+    parts += [f"{format_number(unknown)} of unknown size"] if unknown else []
+    return joined(parts) if parts else "none"
+
+
+def _difference(audit: Audit) -> Cell:
+    moved = [
+        money_part(minor, currency, signed=True)
+        for currency, minor in audit.money_difference.items()
+        if minor
+    ]
+    if moved:
+        return joined(moved)
+    return "0 in every currency" if audit.totals else "unknown"
+
+
+# --- what to do, what changed --------------------------------------------------------------------
+
+
+def _what_to_do(audit: Audit) -> list[Block]:
+    steps = recommendations(audit)
+    if not steps:
+        return [Heading(2, "What to do"), Paragraph("Nothing.")]
+    items: list[Cell] = []
+    for step in steps:
+        repair = f" {step['repair']}" if step["repair"] else ""
+        text = quoted(f"{step['text']}{repair}")
+        count = f" ({format_number(step['count'])}): "
+        items.append((Code(step["code"]), count, text, " Run ", Code(step["command"]), "."))
+    last = (
+        "Findings close by themselves when an audit no longer sees them. Nothing of yours is "
+        "changed before a plan was shown."
+    )
+    return [Heading(2, "What to do"), Steps(tuple(items)), Paragraph(last)]
+
+
+def _changes(audit: Audit) -> list[Block]:
+    """What is new since the audit before."""
+    changes = audit.changes
+    if not changes:
+        return []
+    counts = changes.get("findings") or {}
+    moved = ", ".join(f"{_known(count)} {name}" for name, count in counts.items())
+    payments = changes.get("payments") or {}
+    facts = [f"Findings: {moved}." if moved else ""]
+    facts += [
+        f"Payments: {_known(payments.get('changed_at_stripe'))} changed at Stripe, "
+        f"{_known(payments.get('changed_in_books'))} in the books, "
+        f"{_known(payments.get('judged_again'))} judged again, "
+        f"{_known(payments.get('taken_over'))} taken over."
+    ] * bool(payments)
+    blocks: list[Block] = [Heading(2, "What changed since the last audit")]
+    blocks += [Paragraph(quoted(str(changes["said"])))] if changes.get("said") else []
+    blocks += [Paragraph(fact) for fact in facts if fact]
+    if previous := changes.get("previous_audit_id"):
+        blocks.append(Paragraph(("Compared with audit ", Data(str(previous)), ".")))
+    return blocks
+
+
+def _restatements(audit: Audit) -> list[Block]:
+    """What changed in the numbers of a month that was closed, why, and by which object."""
+    if audit.close is None:
+        return []
+    told = (f"The month was closed at {audit.close.get('closed_at')} by audit ",)
+    closed = (*told, Data(str(audit.close.get("audit_id"))), ".")
+    heading = Heading(2, "What changed in past numbers")
+    if not audit.restatements:
+        return [heading, Paragraph((*closed, " Nothing has changed since."))]
+    rows = tuple(_restatement(one) for one in audit.restatements[:RESTATEMENTS_SHOWN])
+    head = ("Object", "Side", "Before", "After", "Difference", "Why", "By", "First seen")
+    caption = "Changes since the close: frozen numbers plus differences are the numbers of now"
+    left = len(audit.restatements) - len(rows)
+    more = [Paragraph(f"{format_number(left)} more are in the JSON report.")] if left else []
+    return [heading, Paragraph(closed), Table(caption, head, rows, frozenset({2, 3, 4})), *more]
+
+
+def _restatement(one: Mapping[str, Any]) -> tuple[Cell, ...]:
+    currency = str(one.get("currency"))
+    amounts = [one.get(f"{name}_minor") for name in ("before", "after", "difference")]
+    evidence = [Data(str(by)) for by in list(one.get("evidence") or ())[:_EVIDENCE_SHOWN]]
+    return (
+        (f"{one.get('object')} ", Data(str(one.get("object_id")))),
+        str(one.get("side")),
+        *("unknown" if minor is None else money_part(int(minor), currency) for minor in amounts),
+        str(one.get("reason") or "").replace("_", " "),
+        joined(evidence),
+        str(one.get("first_seen_at") or ""),
+    )
+
+
+# --- how it was computed -------------------------------------------------------------------------
+
+
+def _sources(audit: Audit) -> list[Block]:
+    head = ("Source", "Objects", "Pages", "Read to the end", "Read at", "SHA-256")
+    rows = tuple(map(_source, audit.sources))
+    caption = "What was read, and the certificate that it was read whole"
+    return [Heading(2, "Sources"), Table(caption, head, rows, frozenset({1, 2}))]
+
+
+def _source(source: Mapping[str, Any]) -> tuple[Cell, ...]:
+    name = Code(str(source["resource"]))
+    if "read_at" in source:  # the books: one query, not a list of pages
+        return (name, _known(source.get("rows")), "", "yes", str(source["read_at"]), "")
+    ended = source.get("complete") is True and source.get("has_more") is False
+    return (
+        name,
+        _known(source.get("rows")),
+        _known(source.get("pages")),
+        ("yes, ", Code("has_more=false")) if ended else Words("no", strong=True, tone=Tone.BAD),
+        str(source.get("as_of") or ""),
+        Data(str(source["sha256"])[:12]) if source.get("sha256") else "",
+    )
+
+
+def _how(audit: Audit) -> list[Block]:
+    books = audit.sources[-1] if audit.sources else {}
+    grace = int(audit.grace.total_seconds() // 60)
+    rules = (
+        f" Month {audit.month} in {audit.tz} by Stripe's creation time; payments matched by charge "
+        "id, else payment intent, else invoice payment, else invoice, never by amount and time; "
+        f"tolerance 0 minor units. Payments younger than {grace} minutes at the as-of instant are "
+        f"not judged (differing ones left out: {_known(books.get('not_judged'))}). Stripe was "
+        f"asked again about {_known(books.get('asked_stripe'))} objects; "
+        f"{_known(books.get('not_asked'))} more were too many to ask about. Impact of payments is "
+        "booked less Stripe: settled gross less refunds and disputed funds. Money at risk adds "
+        "impacts without their signs."
+    )
+    run = (
+        ("Audit ", Data(str(audit.audit_id)), ", run ", Data(audit.run_id or "none")),
+        f", {audit.started_at:%Y-%m-%d %H:%M:%S} to {audit.finished_at:%H:%M:%S} UTC.",
+    )
+    return [
+        Heading(2, "How this was computed"),
+        Paragraph(("Definition ", Code(audit.definition), ".", rules)),
+        Paragraph(run),
+    ]
+
+
+def _known(value: object) -> str:
+    return format_number(value) if isinstance(value, int) else "unknown"

@@ -1,0 +1,103 @@
+"""Stored reports of audits for a terminal: what there is, what a cleaning removes.
+
+Which report may go is decided in `audit/retention.py`; here it is asked for and put into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from growth_pipeline.audit.report_store import ReportStore
+from growth_pipeline.audit.retention import Cleaning, StoredReport, clean_reports
+from growth_pipeline.operate.home import check_home, migrate_home, open_home
+from growth_pipeline.operate.logs import log_for_a_person
+from growth_pipeline.settings import load_settings
+from growth_pipeline.storage.lake import Lake
+from growth_pipeline.storage.postgres import Database
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Reports, the newest first; `total` counts those beyond the limit too."""
+
+    reports: Sequence[StoredReport]
+    total: int
+    keep_days: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        told = [report.to_dict() for report in self.reports]
+        return {"keep_days": self.keep_days, "total": self.total, "reports": told}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        listed = [
+            f"{one.month} {one.tz:<4} {one.verdict:<7} {one.finished_at:%Y-%m-%d %H:%M} "
+            f"{one.scope.account_id} {one.scope.mode}  "
+            f"{', '.join(one.kept_because) or f'kept for {self.keep_days} days'}"
+            for one in self.reports
+        ]
+        more = self.total - len(self.reports)
+        return [
+            *(listed or ["no report is stored: growth audit --month 2025-10 writes one"]),
+            *([f"{more} more: --limit {self.total}"] if more else []),
+        ]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed, or would be."""
+
+    cleaning: Cleaning
+    dry_run: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self.cleaning.to_dict(), "dry_run": self.dry_run}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        done = self.cleaning
+        verb = "would remove" if self.dry_run else "removed"
+        lines = [f"{verb} {path}" for path in done.removed]
+        lines.append(
+            f"{verb} {len(done.removed)} files ({done.byte_count} bytes) written before "
+            f"{done.older_than:%Y-%m-%d}; {done.kept} stay"
+        )
+        lines += [f"missing, though it should stay: {path}" for path in done.missing]
+        return lines
+
+
+def list_reports(limit: int, *, say: Say) -> Listed:
+    """Stored reports of this folder's configuration, or of the demo that runs here.
+
+    Raises: ConfigurationError, RemoteUnavailableError.
+    """
+    with _opened(say, dry_run=True) as (store, _):
+        reports = store.stored_reports()
+        return Listed(reports[:limit], len(reports), load_settings().reports.keep_days)
+
+
+def clean(*, now: datetime, dry_run: bool, say: Say) -> Cleaned:
+    """Remove reports that are older than the setting says and that nothing keeps.
+
+    Raises: ConfigurationError, RemoteUnavailableError, LakeWriteError.
+    """
+    with _opened(say, dry_run=dry_run) as (store, lake):
+        keep = timedelta(days=load_settings().reports.keep_days)
+        return Cleaned(clean_reports(lake, store, now=now, keep=keep, dry_run=dry_run), dry_run)
+
+
+@contextmanager
+def _opened(say: Say, *, dry_run: bool) -> Iterator[tuple[ReportStore, Lake]]:
+    log_for_a_person(say)
+    with open_home() as home:
+        (check_home if dry_run else migrate_home)(home)
+        with Database(home.database_url, application_name="growth reports") as database:
+            yield ReportStore(database), Lake(load_settings().resolved_lake_url)

@@ -1,0 +1,226 @@
+"""What the report says, in its order: the answer, the money, what to do, the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from growth_pipeline.audit.codes import SECTIONS
+from growth_pipeline.audit.page import RESTATEMENTS_SHOWN, build_page
+from growth_pipeline.audit.report import to_markdown
+from growth_pipeline.audit.summary import (
+    Risk,
+    TrendPoint,
+    money_at_risk,
+    recommendations,
+    trend_point,
+)
+from growth_pipeline.core.documents import Heading, Table
+from growth_pipeline.core.periods import PeriodState
+from growth_pipeline_tests.audit.company import AS_OF
+from growth_pipeline_tests.audit.test_report import a_finding, an_audit
+
+SUPPRESSED = {"reason": "a known double", "by": "ann", "until": "2026-01-01"}
+
+
+def headings(audit, **more) -> list[str]:
+    blocks = build_page(audit, **more).blocks
+    return [block.text for block in blocks if isinstance(block, Heading) and block.level == 2]
+
+
+def test_the_answer_comes_before_the_evidence_and_the_evidence_before_the_rules():
+    audit = an_audit(
+        a_finding(),
+        a_finding(object_id="ch_2", suppression=SUPPRESSED),
+        changes={"said": "Nothing changed.", "findings": {"new": 0}},
+        close={"closed_at": "2025-11-06", "audit_id": "a-1"},
+    )
+    assert headings(audit, trend=[trend_point(audit)]) == [
+        "Stripe and the database side by side",
+        "Money at risk",
+        "What to do",
+        "What changed since the last audit",
+        "What changed in past numbers",
+        "The last 1 months",
+        "By kind of object",
+        "Findings",
+        "Suppressed findings",
+        "Sources",
+        "How this was computed",
+    ]
+
+
+def test_money_at_risk_adds_amounts_without_their_signs_and_keeps_kinds_apart():
+    findings = [
+        a_finding("missing_in_db", impacts={"usd": -4900}),
+        a_finding("duplicate_row", impacts={"usd": 4900, "eur": 100}),
+        a_finding("payout_unbalanced", impacts={"usd": -30}),
+        a_finding("mrr_drift", impacts={"usd": 2000}),
+        a_finding("period_cutoff", impacts={"usd": 999_999}),
+        a_finding("amount_mismatch", impacts={"usd": 77}, suppression=SUPPRESSED),
+        a_finding("source_incomplete", impacts=None),
+    ]
+    assert money_at_risk(findings) == {
+        "eur": Risk(payments=100),
+        "usd": Risk(payments=9800, beside=30, monthly=2000),
+    }
+    text = to_markdown(an_audit(*findings))
+    assert "- Money at risk: EUR 1.00, USD 98.30, USD 20.00 a month, 1 of unknown size\n" in text
+
+
+def test_a_suppressed_finding_is_printed_apart_and_counted_nowhere_else():
+    audit = an_audit(a_finding(suppression=SUPPRESSED))
+    text = to_markdown(audit)
+    assert "Findings: 0 HIGH, 0 MEDIUM, 0 LOW." in text
+    assert "- Findings: 0 HIGH, 0 MEDIUM, 0 LOW, 1 suppressed\n" in text
+    assert "| `a known double` | `ann` | `2026-01-01` |" in text
+    assert recommendations(audit) == []
+    assert "## Money at risk" not in text
+
+
+def test_a_subscriptions_impact_is_called_monthly():
+    finding = a_finding("mrr_drift", object="subscription", impacts={"eur": -2000})
+    assert "-EUR 20.00 a month" in to_markdown(an_audit(finding))
+
+
+def test_every_kind_of_object_has_its_part_with_both_sides_and_what_was_not_judged():
+    sections = tuple(
+        {
+            "section": name,
+            "judged": 4,
+            "findings": 0,
+            "sides": {"net_of_payouts": {"stripe": 900, "database": 950, "currency": "jpy"}},
+            "not_judged": ["Nobody tells `billing.entitlements`."],
+        }
+        for name in SECTIONS
+    )
+    text = to_markdown(an_audit(sections=sections))
+    for name in SECTIONS:
+        assert f"### {name.capitalize()}\n\n4 compared, 0 findings." in text
+    assert text.count("| net of payouts | JPY 900 | JPY 950 | JPY 50 |") == len(SECTIONS)
+    assert text.count("Not judged: Nobody tells `billing.entitlements`.") == len(SECTIONS)
+
+
+def test_one_side_that_is_not_known_has_no_difference():
+    side = {"stripe": 3, "database": None, "currency": None}
+    audit = an_audit(sections=({"section": "payouts", "judged": 0, "sides": {"count": side}},))
+    assert "| count | 3 | unknown | unknown |" in to_markdown(audit)
+
+
+def test_how_the_events_of_a_finding_fared_and_its_repair_stand_beside_it():
+    delivery = {
+        "event_id": "evt_1",
+        "type": "charge.succeeded",
+        "created_at": "2025-10-15T12:00:00+00:00",
+        "received_at": None,
+        "state": None,
+        "pending_webhooks": 1,
+        "attempts": 3,
+        "reason": None,
+    }
+    evidence = {"delivery": [delivery], "repair": "`growth repair` books it."}
+    text = to_markdown(an_audit(a_finding(evidence=evidence, owner="ann@here")))
+    assert (
+        "`evt_1` `charge.succeeded` not received, 3 attempts, Stripe still delivers to 1; "
+        "`growth repair` books it.; looked after by `ann@here`" in text
+    )
+
+
+def test_what_changed_since_the_last_audit_is_counted():
+    changes = {
+        "said": "2 payments changed.",
+        "previous_audit_id": "a-0",
+        "findings": {"new": 1, "changed": 0, "closed": 2, "unchanged": 3},
+        "payments": {
+            "changed_at_stripe": 2,
+            "changed_in_books": None,
+            "judged_again": 2,
+            "taken_over": 98,
+        },
+    }
+    text = to_markdown(an_audit(changes=changes))
+    assert "Findings: 1 new, 0 changed, 2 closed, 3 unchanged." in text
+    assert (
+        "Payments: 2 changed at Stripe, unknown in the books, 2 judged again, 98 taken over."
+        in text
+    )
+    assert "2 payments changed." in text
+
+
+def a_restatement(number: int) -> dict:
+    return {
+        "object": "charge",
+        "object_id": f"ch_{number}",
+        "side": "stripe",
+        "currency": "kwd",
+        "before_minor": 7450,
+        "after_minor": 0,
+        "difference_minor": -7450,
+        "reason": "refund_made_later",
+        "evidence": ["re_1"],
+        "first_seen_at": "2025-12-01",
+    }
+
+
+def test_a_closed_month_says_what_changed_since_why_and_by_which_object():
+    close = {"closed_at": "2025-11-06", "audit_id": "a-1", "totals": {}, "definition": "audit@1"}
+    listed = tuple(map(a_restatement, range(RESTATEMENTS_SHOWN + 2)))
+    text = to_markdown(an_audit(close=close, restatements=listed))
+    assert "The month was closed at 2025-11-06 by audit `a-1`." in text
+    assert (
+        "| charge `ch_0` | stripe | KWD 7.450 | KWD 0.000 | -KWD 7.450 | refund made later "
+        "| `re_1` | 2025-12-01 |" in text
+    )
+    assert "2 more are in the JSON report." in text
+    assert "Nothing has changed since." in to_markdown(an_audit(close=close))
+
+
+def test_the_trend_is_a_table_with_a_row_a_month():
+    points = [
+        TrendPoint(
+            "2025-09",
+            PeriodState.CLOSED,
+            "PASS",
+            {"HIGH": 0, "MEDIUM": 0, "LOW": 1},
+            {"usd": 0},
+            AS_OF,
+        ),
+        TrendPoint(
+            "2025-10",
+            PeriodState.OPEN,
+            "FAIL",
+            {"HIGH": 2, "MEDIUM": 0, "LOW": 0},
+            {"usd": -5, "jpy": 7},
+            datetime(2025, 11, 2, tzinfo=UTC),
+        ),
+    ]
+    text = to_markdown(an_audit(), trend=points)
+    assert "| 2025-09 | PASS | 0 | 0 | 1 |  |" in text
+    assert "| 2025-10 (open) | FAIL | 2 | 0 | 0 | -USD 0.05, +JPY 7 |" in text
+
+
+def test_an_open_month_is_called_provisional_at_the_top():
+    first = to_markdown(an_audit(state=PeriodState.OPEN)).splitlines()[2]
+    assert first.endswith("The month is open. Every number is provisional.")
+
+
+@pytest.mark.parametrize("tz", ["UTC", "Europe/Berlin"])
+def test_the_zone_of_the_month_is_named(tz):
+    assert f"- Month: 2025-10 in `{tz}`, closed" in to_markdown(an_audit(tz=tz))
+
+
+def test_a_clean_audit_says_that_there_is_nothing_to_do():
+    text = to_markdown(replace(an_audit(), totals={}))
+    assert "## What to do\n\nNothing.\n" in text
+    assert "## Findings\n\nNone.\n" in text
+
+
+def test_tables_name_their_columns_and_say_what_a_row_is():
+    audit = an_audit(a_finding(), a_finding("refund_stuck", object_id="re_1", impacts={}))
+    tables = [block for block in build_page(audit).blocks if isinstance(block, Table)]
+    assert tables
+    for table in tables:
+        assert table.caption
+        assert all(len(row) == len(table.head) for row in table.rows)

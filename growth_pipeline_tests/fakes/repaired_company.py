@@ -1,0 +1,239 @@
+"""A company whose books somebody spoiled: a Stripe on loopback, a database, audits and repairs.
+
+Everything is real but Stripe: webhooks are received and applied, lists are extracted over HTTP. What
+is planted is done with plain SQL. Its clock is passed in; nothing of a run depends on when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from growth_pipeline.audit.audit import Audit, run_audit
+from growth_pipeline.audit.repair_run import Repair, Stores, repair_month
+from growth_pipeline.audit.repair_store import Place, RepairStore
+from growth_pipeline.audit.store import AuditStore
+from growth_pipeline.billing.extract import Part, extract_lists
+from growth_pipeline.billing.inbox import parse_envelope, received_event
+from growth_pipeline.billing.ledger import apply_fetched
+from growth_pipeline.billing.mirror import apply_waiting
+from growth_pipeline.billing.objects import AUDITED_OBJECTS
+from growth_pipeline.billing.refetch import fetch
+from growth_pipeline.billing.store import BillingStore
+from growth_pipeline.billing.tables import ObjectKey
+from growth_pipeline.core.ids import Scope
+from growth_pipeline.core.periods import Month
+from growth_pipeline.storage.engine import Engine
+from growth_pipeline.storage.lake import Lake
+from growth_pipeline.storage.postgres import Database
+from growth_pipeline.stripe_api.access import StripeAccess
+from growth_pipeline.stripe_api.client import StripeReader
+from growth_pipeline_tests.fakes import stripe_events as shapes
+from growth_pipeline_tests.fakes.living_stripe import KEY, Account, LivingStripe
+from growth_pipeline_tests.fakes.stripe_list_server import VERSION
+
+SCOPE = Scope("acct_1", False)
+MONTH = Month(2030, 1)
+PLACE = Place(SCOPE, MONTH, "UTC")
+DAY = 86_400
+NOON = shapes.NOON + 10 * DAY  # of the 11th: what is older than the grace by far
+AS_OF = datetime(2030, 2, 20, tzinfo=UTC)
+LATER = AS_OF + timedelta(hours=3)
+
+
+def open_reader(url: str) -> StripeReader:
+    """A reader of a Stripe on loopback, without limits, whose clock is the company's."""
+    return StripeReader(access(url), clock=lambda: AS_OF)
+
+
+def access(url: str) -> StripeAccess:
+    """Key and address of the company's Stripe."""
+    return StripeAccess(
+        api_key=KEY,
+        api_base=url,
+        api_version=VERSION,
+        account_id=SCOPE.account_id,
+        livemode=SCOPE.livemode,
+        requests_per_second=5_000,
+        endpoint_requests_per_second=5_000,
+        timeout_seconds=20,
+        retry_seconds=5,
+    )
+
+
+def stores(database: Database) -> Stores:
+    """All that a repair reads and writes."""
+    return Stores(AuditStore(database), BillingStore(database), RepairStore(database))
+
+
+class Spoiled:
+    """The company. `stripe` is the truth, `database` what became of it here."""
+
+    def __init__(self, stripe: LivingStripe, database: Database, folder: Path) -> None:
+        self.stripe = stripe
+        self.account: Account = stripe.account
+        self.database = database
+        self.lake = Lake(str(folder / "lake"))
+        self.engine = Engine(memory_limit="512MiB", threads=1, temp_dir=folder / "spill")
+        self.store = BillingStore(database)
+        self.stores = stores(database)
+
+    # --- Stripe -----------------------------------------------------------------------------
+
+    def charge(self, number: int, amount: int = 1000, **fields: Any) -> None:
+        """A settled payment with intent, fee and invoice payment; each is told by an event."""
+        self.account.now = NOON + number
+        charge = f"ch_{number}"
+        intent = {
+            "id": f"pi_{number}",
+            "object": "payment_intent",
+            "amount": amount,
+            "amount_received": amount,
+            "currency": fields.get("currency", "usd"),
+            "customer": "cus_1",
+            "latest_charge": charge,
+            "status": "succeeded",
+        }
+        if ("customer", "cus_1") not in self.account.objects:
+            self.account.create(shapes.a_customer())
+        self.account.create(intent)
+        told = {
+            "amount": amount,
+            "amount_captured": amount,
+            "payment_intent": f"pi_{number}",
+            "balance_transaction": f"txn_{number}",
+            **fields,
+        }
+        balance = self._balance(number, amount, told)  # Stripe has no event of it
+        self.account.objects["balance_transaction", balance["id"]] = balance
+        self.account.create(shapes.a_charge(charge, **told), "charge.succeeded")
+
+    def refund(self, number: int, amount: int, *, of: int, **fields: Any) -> None:
+        """A refund, and the charge that says so."""
+        self.account.now = NOON + of + 60
+        charge = self.account.objects["charge", f"ch_{of}"]
+        told = {"amount": amount, "payment_intent": f"pi_{of}", **fields}
+        refund = shapes.a_refund(f"re_{number}", f"ch_{of}", **told)
+        counted = refund["status"] in {"succeeded", "pending"}
+        sum_now = charge["amount_refunded"] + (amount if counted else 0)
+        self.account.create(refund, "refund.created")
+        self.account.change("charge", f"ch_{of}", "charge.refunded", amount_refunded=sum_now)
+
+    def dispute(self, number: int, *, of: int, withdrawn: int) -> None:
+        """A dispute whose funds were withdrawn, and the charge that says so."""
+        self.account.now = NOON + of + 90
+        told = {"amount": withdrawn, "payment_intent": f"pi_{of}"}
+        dispute = shapes.a_dispute(f"dp_{number}", f"ch_{of}", -withdrawn, **told)
+        self.account.create(dispute, "charge.dispute.created")
+        self.account.change("charge", f"ch_{of}", "charge.updated", disputed=True)
+
+    def silent(self, tell: bool) -> None:
+        """Whether webhooks arrive from now on."""
+        self.account.receiver_is_on = tell
+
+    def _balance(self, number: int, amount: int, charge: dict[str, Any]) -> dict[str, Any]:
+        fee = amount * 3 // 100
+        return {
+            "id": f"txn_{number}",
+            "object": "balance_transaction",
+            "amount": amount,
+            "created": self.account.now,
+            "available_on": self.account.now + 7 * DAY,
+            "currency": charge.get("currency", "usd"),
+            "fee": fee,
+            "net": amount - fee,
+            "reporting_category": "charge",
+            "source": f"ch_{number}",
+            "status": "available",
+            "type": "charge",
+        }
+
+    # --- here -------------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Store and apply every event that was delivered; fees are fetched, no event tells them."""
+        at = datetime.fromtimestamp(self.account.now, UTC)
+        bodies = self.account.take_delivered()
+        events = [
+            received_event(parse_envelope(b), b, account_id=SCOPE.account_id, received_at=at)
+            for b in bodies
+        ]
+        self.store.insert_events(events)
+        apply_waiting(self.store, now=at)
+        told = {json.loads(body)["data"]["object"].get("balance_transaction") for body in bodies}
+        with open_reader(self.stripe.url) as reader:
+            keys = [ObjectKey(*SCOPE, "balance_transaction", one) for one in sorted(told - {None})]
+            apply_fetched(self.store, [fetch(reader, key) for key in keys], source="relist", now=at)
+        self.account.now = int(AS_OF.timestamp())
+
+    def sql(self, statement: str, *parameters: Any) -> None:
+        """What somebody does to the books by hand."""
+        with self.database.connection() as connection:
+            connection.execute(statement, parameters)
+
+    def copy_row(self, number: int, **values: Any) -> None:
+        """A second row like a charge's own, written by hand."""
+        with self.database.connection() as connection:
+            columns = _COLUMNS
+            chosen = ", ".join(f"%({c})s" if c in values else c for c in columns)
+            connection.execute(
+                f"insert into billing.payments ({', '.join(columns)}, written_by, written_at)"
+                f" select {chosen}, 'hand', %(_at)s from billing.payments"
+                " where charge_id = %(_charge)s and written_by = 'mirror'",
+                {**values, "_charge": f"ch_{number}", "_at": AS_OF - timedelta(days=3)},
+            )
+
+    def extract(self, resources: Iterable[str] = AUDITED_OBJECTS) -> None:
+        """The lists of the month and of the one after it, certified."""
+        parts = [Part(name, month) for name in resources for month in (MONTH, MONTH.next)]
+        for done in extract_lists(
+            parts, accesses=[access(self.stripe.url)], lake=self.lake, now=AS_OF
+        ):
+            assert done.error is None, done.error
+
+    def audit(self, run_id: str = "first", *, now: datetime = AS_OF) -> Audit:
+        """Audit the month and publish what it found."""
+        with open_reader(self.stripe.url) as reader:
+            audit = run_audit(
+                MONTH,
+                scope=SCOPE,
+                lake=self.lake,
+                store=self.stores.audits,
+                engine=self.engine,
+                confirm=reader.retrieve,
+                as_of=now,
+                started_at=now,
+                now=now,
+                run_id=run_id,
+            )
+        self.stores.audits.publish(audit)
+        return audit
+
+    def repair(self, *, now: datetime = LATER, **options: Any) -> Repair:
+        """Plan a repair, or carry it out."""
+        with open_reader(self.stripe.url) as reader:
+            return repair_month(PLACE, stores=self.stores, reader=reader, now=now, **options)
+
+    def books(self) -> list[dict[str, Any]]:
+        """All booked rows, without what the database gives them."""
+        with self.database.connection() as connection:
+            rows = connection.execute(
+                "select to_jsonb(p) - 'payment_id' - 'written_at' from billing.payments p"
+                " order by charge_id, written_by, amount_minor, p.livemode"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+
+_COLUMNS = (
+    *("account_id", "livemode", "charge_id", "payment_intent_id", "invoice_id", "customer_id"),
+    *("status", "captured", "currency", "amount_minor", "refunded_minor", "disputed_minor"),
+    *("fee_minor", "net_minor", "settlement_currency", "created_at"),
+)
+
+
+def codes(audit: Audit) -> list[tuple[str, str]]:
+    """Findings as (class, id), sorted."""
+    return sorted((one.code, one.object_id) for one in audit.findings)

@@ -1,0 +1,11 @@
+-- Grain: one open finding of a month: its name, and a name for what it says.
+select
+    fingerprint,
+    content
+from audit.findings
+where
+    account_id = %(account_id)s
+    and livemode = %(livemode)s
+    and month = %(month)s
+    and tz = %(tz)s
+    and closed_at is null
