@@ -197,9 +197,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     return summary(given, results)
 
 
-def summary(
-    given: argparse.Namespace, results: dict[str, list[dict[str, Any]]]
-) -> dict[str, Any]:
+def summary(given: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     best = {
         name: min(one[name] for one in results["audit"] + results["bare"] if name in one)
         for name in (*results["audit"][0], *results["bare"][0])
@@ -218,13 +216,11 @@ def summary(
     }
 
 
-def child(
-    name: str, given: argparse.Namespace, folder: Path, url: str
-) -> dict[str, Any]:
+def child(name: str, given: argparse.Namespace, folder: Path, url: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", name, "--folder", str(folder), "--url", url]
     command += ["--rows", str(given.rows), "--threads", str(given.threads)]
     command += ["--memory-limit", given.memory_limit]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 our own
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
@@ -343,7 +339,7 @@ def frames(name: str, rows: int) -> Iterator[pl.DataFrame]:
         for at in range(0, rows, CHUNK):
             numbers = f"range({at}, {min(at + CHUNK, rows)}) as numbers (n)"
             made: pl.DataFrame = connection.sql(
-                f"with facts as (select n, {facts}, {COMMON} from {numbers}) {RESOURCES[name]}"  # noqa: S608 own text
+                f"with facts as (select n, {facts}, {COMMON} from {numbers}) {RESOURCES[name]}"
             ).pl()
             known = set(made.columns)
             yield made.select(
@@ -387,7 +383,7 @@ def make_books(url: str, rows: int) -> None:
                 amount * 3 / 100, amount - amount * 3 / 100, currency, to_timestamp(created), 'mirror',
                 to_timestamp(created)
             from (select n, {facts} from generate_series(0::bigint, {rows - 1}) as numbers (n)) as facts
-            """  # noqa: S608 own text
+            """
         )
     with Database(url) as database, database.connection() as connection:
         connection.execute("analyze billing.payments")

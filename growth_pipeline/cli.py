@@ -189,7 +189,11 @@ def migrate(dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
 @app.command()
 def audit(
     *,
-    month: Annotated[str, typer.Option(help="Month to audit, in UTC: 2025-10.")],
+    month: Annotated[str, typer.Option(help="Month to audit: 2025-10.")],
+    tz: Annotated[
+        str,
+        typer.Option(help="Zone whose month it is (Europe/Berlin); default: audit.time_zone."),
+    ] = "",
     output: Annotated[
         list[Path] | None,
         typer.Option(help="Write the report into this file instead of stdout; may be repeated."),
@@ -217,7 +221,7 @@ def audit(
     from growth_pipeline.operate import audit as operate
 
     now = datetime.now(UTC)
-    chosen = operate.month_to_audit(Month.parse(month), now=now)
+    chosen = operate.month_to_audit(Month.parse(month), now=now, tz=tz)
     targets = [operate.check_output(path) for path in output or ()]
     summary = operate.summary_file() if github_summary else None
     wanted: list[Path | None] = [*targets] or [None]
@@ -277,7 +281,9 @@ def repair(
     month: Annotated[
         str | None, typer.Option(help="Month whose open findings are repaired: 2025-10.")
     ] = None,
-    tz: Annotated[str, typer.Option(help="Zone whose month it is, as it was audited.")] = "UTC",
+    tz: Annotated[
+        str | None, typer.Option(help="Zone whose month it is; default: as audits have it.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Only this class of finding; may be repeated.")
     ] = None,

@@ -65,6 +65,7 @@ RESOURCES: Mapping[str, Any] = {
     "reports_keep": audit_resources.reports_keep,
     "alert_store": alert_resources.alert_store,
     "alert_channels": alert_resources.alert_channels,
+    "alert_policy": alert_resources.alert_policy,
     "dagster_url": alert_resources.dagster_url,
 }
 
@@ -135,6 +136,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 billing_sensors.event_sweep_sensor,
                 alert_sensors.checks_alert_sensor,
                 alert_sensors.run_failure_alert_sensor,
+                alert_sensors.alert_timer_sensor,
             ],
             asset_checks=[
                 billing_checks.no_events_are_quarantined,

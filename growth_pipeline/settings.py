@@ -24,8 +24,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from growth_pipeline.core.errors import ConfigurationError, UsageError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import zone_of
 from growth_pipeline.core.outbound import ForbiddenTargetError, read_target
+from growth_pipeline.core.periods import zone_of
 
 PLACEHOLDERS = ("changeme", "change_me", "your_", "xxx", "<", "example", "replace")
 STRIPE_API_VERSION = "2026-10-28.endive"
@@ -224,7 +224,7 @@ class AlertSettings(BaseModel):
             try:
                 read_target(url, allow_loopback=self.allow_loopback)
             except ForbiddenTargetError as error:
-                raise ValueError(f"{name.upper()}: {error}") from None
+                raise ValueError(f"GROWTH_ALERTS__{name.upper()}: {error}") from None
         return self
 
     def urls(self) -> dict[str, str]:

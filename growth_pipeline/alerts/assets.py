@@ -1,29 +1,42 @@
 """The alert outbox as an asset: decides about one finished run and delivers what waits."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from growth_pipeline.alerts.checks import OUTBOX_CHECKS, check_delivery
 from growth_pipeline.alerts.decide import (
+    AlertPolicy,
+    decide_alerts,
+    decide_escalations,
+    heartbeat,
+    judge_daily_audit,
+)
+from growth_pipeline.alerts.deliver import Channel, Sent, WaitingAlert, deliver
+from growth_pipeline.alerts.limits import NO_RATES
+from growth_pipeline.alerts.signals import (
     CheckOutcome,
+    ClassOutcome,
     Level,
     RunOutcome,
-    decide_alerts,
+    Signal,
     read_signals,
 )
-from growth_pipeline.alerts.deliver import Channel, Delivered, WaitingAlert, deliver
+from growth_pipeline.alerts.troubleshoot import KILLED, STEPS
 from growth_pipeline.billing.partitions import Made, asset
 from growth_pipeline.billing.resources import Clock, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
+from growth_pipeline.core.periods import Month
 
 if TYPE_CHECKING:
     from growth_pipeline.alerts.store import AlertStore
 else:
     AlertStore = object  # Dagster resolves annotations at import; the real class brings psycopg
 
+AUDIT_DAY_TAG = "growth/audit_day"  # a run that the daily audit's schedule or sensor asked for
 _LEVELS: Mapping[str, Level] = {"HIGH": "HIGH", "MEDIUM": "MEDIUM", "LOW": "LOW"}
 _LEVEL_OF_SEVERITY: Mapping[dg.AssetCheckSeverity, Level] = {
     dg.AssetCheckSeverity.ERROR: "HIGH",
@@ -32,26 +45,31 @@ _LEVEL_OF_SEVERITY: Mapping[dg.AssetCheckSeverity, Level] = {
 
 
 class AlertConfig(dg.Config):
-    """Which finished run to decide about."""
+    """Which finished run to decide about; empty: only what time brings, and what waits."""
 
-    run_id: str
+    run_id: str = ""
 
 
 class LogChannel:
     """The log of the delivering run: the channel that is always there."""
 
     name = "log"
+    audiences = frozenset({"all", "issues"})
     batch = 1
+    threads = False
+    readable = True
+    rates = NO_RATES
+    requests = 0
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
 
-    def send(self, alerts: Sequence[WaitingAlert]) -> str | None:
+    def send(self, alerts: Sequence[WaitingAlert]) -> Sent:
         """One line an alert. See `Channel.send`."""
         for alert in alerts:
-            lines = " | ".join([alert.title, *alert.body.splitlines()])
+            lines = " | ".join([f"{alert.level}: {alert.title}", *alert.body.splitlines()])
             self._log.warning("alert: %s", lines)
-        return None
+        return Sent()
 
     def find(self, alert: WaitingAlert) -> str | None:
         """A line of a run that died may be missing; logging it again harms nobody."""
@@ -63,13 +81,13 @@ class LogChannel:
     "alerts",
     "outbox",
     description="Grain: one alert to one channel. Intents are written before a call is made; "
-    "one run decides about one finished run and sends what waits.",
+    "one run decides about one finished run, or about what time brings, and sends what waits.",
     kinds={"postgres"},
     checks=OUTBOX_CHECKS,
     # Deliveries that wait for a dead channel must not take the places of data runs.
     pool="alerts",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
-    code_version="1",
+    code_version="2",
 )
 def outbox(
     context: dg.AssetExecutionContext,
@@ -77,32 +95,87 @@ def outbox(
     *,
     alert_store: dg.ResourceParam[AlertStore],
     alert_channels: dg.ResourceParam[Sequence[Channel]],
+    alert_policy: dg.ResourceParam[AlertPolicy],
     dagster_url: dg.ResourceParam[str],
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one alert to one channel."""
     with told_in_one_sentence(context):
-        run, checks = read_run(context.instance, config.run_id, dagster_url=dagster_url)
         channels: list[Channel] = [LogChannel(context.log), *alert_channels]
-        signals = read_signals(run, checks)
-        added = alert_store.add(
-            [signal.fingerprint for signal in signals],
-            lambda last: decide_alerts(run, signals, last),
-            channels=[channel.name for channel in channels],
-            now=clock(),
-        )
+        url = f"{dagster_url}/runs/{config.run_id or context.run.run_id}"
+        added = 0
+        if config.run_id:
+            run, checks = read_run(context.instance, config.run_id, dagster_url=dagster_url)
+            added += add_news(alert_store, run, checks, channels, now=clock())
+        here = RunOutcome(context.run.run_id, "alerts", url=url)
+        added += add_due(alert_store, here, alert_policy, channels, now=clock())
         delivered = deliver(alert_store, channels, clock=clock)
-        _raise_if_waiting(delivered)
     return dg.MaterializeResult(
         metadata={
-            "run": dg.MetadataValue.url(run.url),
+            "run": dg.MetadataValue.url(url),
             "added": added,
             "sent": delivered.sent,
             "waiting": delivered.waiting,
             "unknown": delivered.unknown,
             "errors": {name: error.message for name, error in delivered.errors.items()},
         },
-        check_results=[check_delivery(delivered)],
+        check_results=check_delivery(delivered),
+    )
+
+
+def add_news(
+    store: AlertStore,
+    run: RunOutcome,
+    checks: Sequence[CheckOutcome],
+    channels: Sequence[Channel],
+    *,
+    now: datetime,
+) -> int:
+    """Intents for what a finished run said; how many are new."""
+    signals = read_signals(run, checks)
+    return store.add(
+        [signal.fingerprint for signal in signals],
+        lambda known: [*decide_alerts(run, signals, known), *heartbeat(run)],
+        channels=channels,
+        now=now,
+    )
+
+
+def add_due(
+    store: AlertStore,
+    run: RunOutcome,
+    policy: AlertPolicy,
+    channels: Sequence[Channel],
+    *,
+    now: datetime,
+) -> int:
+    """Intents for what time alone brings: problems that last, a daily audit that did not run."""
+    watched = watch_daily_audit(store, policy, now)
+    silent = store.add(
+        [watched.fingerprint],
+        lambda known: decide_alerts(run, [watched], known),
+        channels=channels,
+        now=now,
+    )
+    lasting = store.add(
+        [problem.fingerprint for problem in store.open_problems()],
+        lambda known: decide_escalations(
+            known.values(), now, after_days=policy.escalate_after_days, url=run.url
+        ),
+        channels=channels,
+        now=now,
+    )
+    return silent + lasting
+
+
+def watch_daily_audit(store: AlertStore, policy: AlertPolicy, now: datetime) -> Signal:
+    """Whether an audit of this month or the one before finished in the last hours."""
+    month = Month.of(now)
+    return judge_daily_audit(
+        store.audited_at([month.start, month.previous.start]),
+        store.watched_since("daily_audit", now=now),
+        now,
+        hours=policy.audit_hours,
     )
 
 
@@ -118,9 +191,9 @@ def read_run(
         raise GrowthError(
             f"Dagster knows no run {run_id}", remedy="give the id of a run of this instance"
         )
-    failure, remedy = "", ""
+    failure, remedy, kind = "", "", ""
     if run.status == dg.DagsterRunStatus.FAILURE:
-        failure, remedy = _read_failure(instance, run_id)
+        failure, remedy, kind = _read_failure(instance, run_id)
     outcome = RunOutcome(
         run_id=run_id,
         job_name=_name_of_work(run),
@@ -129,6 +202,8 @@ def read_run(
         failure=failure,
         remedy=remedy,
         url=f"{dagster_url}/runs/{run_id}",
+        failure_kind=kind,
+        is_daily_audit=AUDIT_DAY_TAG in run.tags and run.job_name == "audit_job",
     )
     evaluations = read_evaluations(instance, run_id)
     return outcome, [_check_outcome(one, outcome.partition) for one in evaluations]
@@ -177,42 +252,60 @@ def _check_outcome(evaluation: dg.AssetCheckEvaluation, run_partition: str | Non
         check=evaluation.check_name,
         passed=evaluation.passed,
         level=level,
-        partition=evaluation.partition or run_partition,
+        partition=_month_in_zone(evaluation.partition or run_partition, facts.get("tz")),
         description=evaluation.description or "",
         remedy=str(facts.get("remedy") or ""),
+        classes=tuple(_class_outcomes(facts.get("classes"))),
+        verdict=str(facts.get("verdict") or ""),
+        at_risk=str(facts.get("at_risk") or ""),
     )
 
 
-def _read_failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
-    """Sentence and remedy of the first failed step that has them.
+def _month_in_zone(partition: str | None, tz: Any) -> str | None:
+    """A month of another zone than UTC has problems of its own."""
+    return f"{partition} ({tz})" if partition and tz and tz != "UTC" else partition
 
-    Text of other exceptions may quote data or secrets; of those only the kind is told.
+
+def _class_outcomes(told: Any) -> Iterator[ClassOutcome]:
+    """The classes that a check of the audit stands for: audit/checks.py writes them."""
+    for code, facts in (told if isinstance(told, Mapping) else {}).items():
+        yield ClassOutcome(
+            code=str(code),
+            findings=int(facts["findings"]),
+            level=_LEVELS[str(facts["severity"])],
+            money=str(facts["money"]),
+            action=str(facts["action"]),
+            suppressed=int(facts["suppressed"]),
+        )
+
+
+def _read_failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str, str]:
+    """Sentence, remedy and kind of the first failed step that has them.
+
+    Text of other exceptions may quote data or secrets; of those only the kind is told. A run that
+    ended without a failed step was killed, or never began.
     """
-    kinds = []
+    kinds: list[str] = []
     for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
         failed = event.step_failure_data
+        names = _names_of(failed.error)
+        kind = next((name for name in names if name in STEPS), names[-1] if names else "")
         if failed.user_failure_data and failed.user_failure_data.description:
             remedy = failed.user_failure_data.metadata.get("remedy")
-            return failed.user_failure_data.description, str(remedy.value) if remedy else ""
-        kinds.append(_innermost(failed.error))
-    kind = next((one for one in kinds if one), None)
-    return f"it ended with {kind}" if kind else "it ended early", "open the run in Dagster"
+            told = str(remedy.value) if remedy else ""
+            return failed.user_failure_data.description, told, kind
+        kinds.append(kind)
+    if not kinds:
+        return "it ended early", "open the run in Dagster", KILLED
+    kind = next((one for one in kinds if one), "an error")
+    return f"it ended with {kind}", "open the run in Dagster", kind
 
 
-def _innermost(error: Any) -> str | None:
-    while error is not None and error.cause is not None:
+def _names_of(error: Any) -> list[str]:
+    """Types of an error and its causes, the outermost first."""
+    names = []
+    while error is not None:
+        if error.cls_name:
+            names.append(str(error.cls_name))
         error = error.cause
-    return str(error.cls_name) if error else None
-
-
-def _raise_if_waiting(delivered: Delivered) -> None:
-    """Alerts that certainly were not sent wait; the delivery is repeated where that may help."""
-    refusals = [error for error in delivered.errors.values() if error.remedy]
-    if not delivered.waiting or not refusals:
-        return
-    error = refusals[0]
-    raise GrowthError(
-        f"{delivered.waiting} alerts wait: {error.message}",
-        remedy=error.remedy,
-        retryable=any(one.retryable for one in refusals),
-    )
+    return names

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from growth_pipeline.alerts.channels import open_channels
+from growth_pipeline.alerts.decide import AlertPolicy
 from growth_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
@@ -22,26 +24,17 @@ def alert_store(context: dg.InitResourceContext) -> AlertStore:
     return AlertStore(context.resources.database)
 
 
-@dg.resource(description="Where alerts go besides the log: Slack and GitHub, as configured.")
+@dg.resource(description="Where alerts go besides the log: Slack, GitHub, the heartbeat.")
 def alert_channels(_context: dg.InitResourceContext) -> Sequence[Channel]:
     """Channels outside. Empty: alerts go to the log alone."""
+    return open_channels(load_settings().alerts)
+
+
+@dg.resource(description="After how long what lasts, or stays away, is worth an alert.")
+def alert_policy(_context: dg.InitResourceContext) -> AlertPolicy:
+    """Days and hours of the settings."""
     settings = load_settings().alerts
-    channels: list[Channel] = []
-    if settings.slack_webhook_url:
-        from growth_pipeline.alerts.slack import SlackChannel
-
-        channels.append(SlackChannel(settings.slack_webhook_url.get_secret_value()))
-    if settings.github_token and settings.github_repository:
-        from growth_pipeline.alerts.github import GitHubChannel
-
-        channels.append(
-            GitHubChannel(
-                settings.github_token.get_secret_value(),
-                settings.github_repository,
-                api_base=settings.github_api_base,
-            )
-        )
-    return channels
+    return AlertPolicy(settings.escalate_after_days, settings.audit_hours)
 
 
 @dg.resource(description="Public address of Dagster's UI, for links in alerts.")

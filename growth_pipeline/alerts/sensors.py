@@ -1,17 +1,35 @@
-"""Finished runs that may have something to say become a run of `deliver_alerts_job`.
+"""Finished runs, and time, that may have something to say become a run of `deliver_alerts_job`.
 
 A sensor only asks: if it sent by itself and failed, its cursor would go on and the alert be lost.
 """
 
-from __future__ import annotations
+from collections.abc import Collection
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from growth_pipeline.alerts.assets import read_evaluations
+from growth_pipeline.alerts.assets import read_evaluations, watch_daily_audit
+from growth_pipeline.alerts.channels import channel_names
+from growth_pipeline.alerts.decide import AlertPolicy, is_due
+from growth_pipeline.billing.resources import Clock
+from growth_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from growth_pipeline.alerts.store import AlertStore
+else:
+    AlertStore = object  # Dagster resolves annotations at import; the real class brings psycopg
 
 DRY_RUN_TAG = "growth/dry_run"
 DELIVER_JOB = "deliver_alerts_job"
 _INTERVAL_SECONDS = 10
+_TIMER_SECONDS = 30
+_UNDER_WAY = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+)
 
 deliver_alerts_job = dg.define_asset_job(
     DELIVER_JOB,
@@ -63,6 +81,40 @@ def checks_alert_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | d
 def run_failure_alert_sensor(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
     """Failures of deliveries themselves are left to the run page."""
     return request_delivery(context.dagster_run)
+
+
+@dg.sensor(
+    name="alert_timer_sensor",
+    description="Asks for a delivery when alerts wait that may be sent now, when a problem lasts "
+    "too long, and when the daily audit stays away.",
+    job_name=DELIVER_JOB,
+    minimum_interval_seconds=_TIMER_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def alert_timer_sensor(
+    context: dg.SensorEvaluationContext,
+    alert_store: dg.ResourceParam[AlertStore],
+    alert_policy: dg.ResourceParam[AlertPolicy],
+    clock: dg.ResourceParam[Clock],
+) -> dg.RunRequest | dg.SkipReason:
+    """One delivery at a time; what waits for a channel that is left alone is not due."""
+    under_way = dg.RunsFilter(job_name=DELIVER_JOB, statuses=list(_UNDER_WAY))
+    if context.instance.get_runs(under_way, limit=1):
+        return dg.SkipReason("a delivery is under way")
+    names = channel_names(load_settings().alerts)
+    if not has_work(alert_store, alert_policy, names, now=clock()):
+        return dg.SkipReason("nothing is due")
+    return dg.RunRequest(tags={"growth/about_run": "time"})
+
+
+def has_work(
+    store: AlertStore, policy: AlertPolicy, channels: Collection[str], *, now: datetime
+) -> bool:
+    """Whether a delivery would find something: waiting alerts, or what time alone brings."""
+    if store.channels_with_work(now=now) & set(channels):
+        return True
+    watched = watch_daily_audit(store, policy, now)
+    return is_due(store.open_problems(), watched, now, policy)
 
 
 def _failed_before(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

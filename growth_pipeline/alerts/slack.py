@@ -1,37 +1,48 @@
-"""Slack's incoming webhook: several alerts a message, and no text that Slack would act on."""
+"""Slack's incoming webhook: what waits as one message, and no text that Slack would act on."""
 
 from __future__ import annotations
 
-import http.client
-import logging
-import socket
-import urllib.error
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from slack_sdk.errors import SlackClientError
-from slack_sdk.models.blocks import Block, ContextBlock, HeaderBlock, PlainTextObject, SectionBlock
-from slack_sdk.webhook import WebhookClient, WebhookResponse
-
-from growth_pipeline.alerts.deliver import (
-    ChannelRefusedError,
-    OutcomeUnknownError,
-    WaitingAlert,
+import httpx
+from slack_sdk.models.blocks import (
+    Block,
+    ContextBlock,
+    HeaderBlock,
+    MarkdownTextObject,
+    PlainTextObject,
+    SectionBlock,
 )
 
-ALERTS_A_MESSAGE = 20
-TIMEOUT_SECONDS = 10
-_HTTP_OK = 200
-_HTTP_SERVER_ERROR = 500
-_HTTP_TOO_MANY = 429
+from growth_pipeline.alerts.answers import check_status, one_request
+from growth_pipeline.alerts.deliver import OutcomeUnknownError, Sent, WaitingAlert
+from growth_pipeline.alerts.limits import SLACK_RATES
+from growth_pipeline.alerts.outbound import OutboundTransport, call, open_client
+
+# More alerts than this are a digest: counts, the worst ones by their title, where the rest is.
+DIGEST_FROM: Final = 10
+DIGEST_TITLES: Final = 15
+ALERTS_A_MESSAGE: Final = 10_000
+TIMEOUT_SECONDS: Final = 10
+SETTING: Final = "GROWTH_ALERTS__SLACK_WEBHOOK_URL"
 # Slack refuses a longer plain-text section or header. Source: Slack, "Block Kit", text objects.
 _SECTION_LENGTH = 2900
 _SUMMARY_LENGTH = 150
-
-# The SDK logs the address at DEBUG, and the address is the secret.
-_SILENT = logging.getLogger("growth_pipeline.alerts.slack.sdk")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.setLevel(logging.CRITICAL)
-_SILENT.propagate = False
+_LEVELS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+_MENTION = re.compile(r"[UWS][A-Z0-9]{2,20}\Z")
+# Kind -> one of them, several of them.
+_WORDS: Final = {
+    "run_failure": ("run failed", "runs failed"),
+    "missed_audit": ("audit missed", "audits missed"),
+    "escalation": ("escalation", "escalations"),
+    "recovery": ("recovered", "recovered"),
+    "test": ("test", "tests"),
+}
+_PROBLEM: Final = ("problem", "problems")
+_LOST = "The answer to an earlier message was lost. It carried, and you may have read:"
 
 
 def escape_mrkdwn(text: str) -> str:
@@ -42,68 +53,103 @@ def escape_mrkdwn(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def build_blocks(alerts: Sequence[WaitingAlert]) -> list[Block]:
-    """Block Kit of one message. All alert text is plain text, where Slack reads no markup."""
-    blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=_headline(alerts), emoji=False))]
+def mention_of(name: str) -> str:
+    """The markup that calls one member or user group. Raises: ValueError for any other text."""
+    if not _MENTION.match(name):
+        raise ValueError("not the id of a Slack member or user group")
+    return f"<!subteam^{name}>" if name.startswith("S") else f"<@{name}>"
+
+
+def build_blocks(alerts: Sequence[WaitingAlert], mention: str | None = None) -> list[Block]:
+    """Block Kit of one message. All alert text is plain text, where Slack reads no markup.
+
+    The one exception holds nothing of an alert: the configured mention, when an escalation is
+    among them.
+    """
+    new = [alert for alert in alerts if not alert.repeated]
+    lost = [alert for alert in alerts if alert.repeated]
+    blocks: list[Block] = [HeaderBlock(text=_plain(_headline(new) or "An answer was lost"))]
+    if mention and any(alert.kind == "escalation" for alert in alerts):
+        blocks.append(SectionBlock(text=MarkdownTextObject(text=mention_of(mention))))
+    texts = _digest(new) if len(new) > DIGEST_FROM else _each(new)
+    blocks += [SectionBlock(text=_plain(text)) for text in texts]
+    if lost:
+        blocks.append(SectionBlock(text=_plain("\n".join([_LOST, *_titles(lost)]))))
+    return [*blocks, ContextBlock(elements=[_plain("growth_pipeline")])]
+
+
+def _plain(text: str) -> PlainTextObject:
+    return PlainTextObject(text=text[:_SECTION_LENGTH], emoji=False)
+
+
+def _each(alerts: Sequence[WaitingAlert]) -> Iterator[str]:
     for alert in alerts:
-        text = f"{alert.title}\n{alert.body}"[:_SECTION_LENGTH]
-        blocks.append(SectionBlock(text=PlainTextObject(text=text, emoji=False)))
-    note = PlainTextObject(text="growth_pipeline", emoji=False)
-    return [*blocks, ContextBlock(elements=[note])]
+        yield f"{alert.title}\n{alert.body}"
+
+
+def _digest(alerts: Sequence[WaitingAlert]) -> Iterator[str]:
+    counts = Counter(alert.level for alert in alerts if alert.kind != "recovery")
+    levels = ", ".join(f"{counts[level]} {level}" for level in _LEVELS if counts[level])
+    yield f"Many alerts at once: {len(alerts)}" + (f" ({levels})" if levels else "")
+    yield "\n".join(_titles(alerts))
+
+
+def _titles(alerts: Sequence[WaitingAlert]) -> list[str]:
+    worst = sorted(alerts, key=lambda one: (one.kind == "recovery", _LEVELS.index(one.level)))
+    shown = [f"• {alert.title}"[: _SECTION_LENGTH // (DIGEST_TITLES + 2)] for alert in worst]
+    more = len(shown) - DIGEST_TITLES
+    rest = [f"and {more} more: growth alerts list"] if more > 0 else []
+    return [*shown[:DIGEST_TITLES], *rest]
 
 
 def _headline(alerts: Sequence[WaitingAlert]) -> str:
-    problems = sum(alert.kind != "recovery" for alert in alerts)
-    recovered = len(alerts) - problems
-    parts = [f"{problems} problem{'s' * (problems != 1)}"] if problems else []
-    return ", ".join([*parts, *([f"{recovered} recovered"] if recovered else [])])
+    counts = Counter(_WORDS.get(alert.kind, _PROBLEM) for alert in alerts)
+    order = [_PROBLEM, *_WORDS.values()]
+    return ", ".join(
+        f"{counts[words]} {words[counts[words] != 1]}" for words in order if counts[words]
+    )
 
 
 class SlackChannel:
     """Sends by incoming webhook. The address is a secret and appears in no message."""
 
     name = "slack"
+    audiences = frozenset({"all", "messages"})
     batch = ALERTS_A_MESSAGE
+    threads = False
+    readable = False
+    rates = SLACK_RATES
+    requests = 1
 
-    def __init__(self, webhook_url: str, *, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
-        # No retry handlers: the SDK's own would post again after a lost answer.
-        self._client = WebhookClient(
-            webhook_url, timeout=timeout_seconds, retry_handlers=[], logger=_SILENT
+    def __init__(
+        self,
+        webhook_url: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        mention: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._url = webhook_url
+        self._mention = mention
+        self._client = open_client(
+            transport or OutboundTransport(), timeout_seconds=timeout_seconds
         )
 
-    def send(self, alerts: Sequence[WaitingAlert]) -> str | None:
+    def send(self, alerts: Sequence[WaitingAlert]) -> Sent:
         """One message for all alerts. See `Channel.send`."""
-        summary = escape_mrkdwn("; ".join(alert.title for alert in alerts))[:_SUMMARY_LENGTH]
-        try:
-            response = self._client.send(text=summary, blocks=build_blocks(alerts))
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror)):
-                raise _refused("Slack does not answer") from None
-            raise OutcomeUnknownError("Slack's answer was lost") from None
-        except (OSError, http.client.HTTPException, UnicodeError):
-            raise OutcomeUnknownError("Slack's answer was lost") from None
-        except (SlackClientError, ValueError):
-            raise _refused("Slack's webhook address is not usable", retryable=False) from None
-        _accept(response)
-        return None
+        summary = escape_mrkdwn("; ".join(alert.title for alert in alerts[:DIGEST_FROM]))
+        blocks = [block.to_dict() for block in build_blocks(alerts, self._mention)]
+        document = {"text": _cut(summary), "blocks": blocks}
+        with one_request("Slack", SETTING):
+            response = call(self._client, "POST", self._url, json=document)
+        check_status(response, "Slack", SETTING)
+        return Sent()
 
     def find(self, alert: WaitingAlert) -> str | None:
         """A webhook cannot be read back."""
         raise OutcomeUnknownError(f"Slack cannot tell whether alert {alert.alert_id} arrived")
 
 
-def _accept(response: WebhookResponse) -> None:
-    status = response.status_code
-    if status == _HTTP_OK:
-        return
-    later = status == _HTTP_TOO_MANY or status >= _HTTP_SERVER_ERROR
-    raise _refused(f"Slack answered {status}", retryable=later)
-
-
-def _refused(message: str, *, retryable: bool = True) -> ChannelRefusedError:
-    remedy = (
-        "it is sent again with the next alerts"
-        if retryable
-        else "correct GROWTH_ALERTS__SLACK_WEBHOOK_URL; the alerts wait"
-    )
-    return ChannelRefusedError(message, remedy=remedy, retryable=retryable)
+def _cut(escaped: str) -> str:
+    """The first signs of escaped text, without half an escape at their end."""
+    return re.sub(r"&\w{0,3}\Z", "", escaped[:_SUMMARY_LENGTH])

@@ -5,6 +5,7 @@ Shells only: what is compared and what it means is decided in the slice's pure m
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -13,8 +14,8 @@ from growth_pipeline.audit.checks import (
     AUDIT_CHECKS,
     KEPT_CHECKS,
     REPORT_CHECKS,
-    check_kept,
     check_close,
+    check_kept,
     check_report,
     check_results,
     findings_table,
@@ -26,7 +27,7 @@ from growth_pipeline.billing.partitions import Made, asset, months_of
 from growth_pipeline.billing.resources import Clock, OpenReader, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import PeriodState
+from growth_pipeline.core.periods import PeriodState, ZonedMonth
 
 if TYPE_CHECKING:
     from growth_pipeline.audit.audit import Audit
@@ -77,17 +78,27 @@ def findings(
     scope: dg.ResourceParam[Scope],
     audit_grace: dg.ResourceParam[timedelta],
     audit_timing: dg.ResourceParam[AuditTiming],
+    checkpoints: dg.ResourceParam[Path],
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one discrepancy of the month."""
     from growth_pipeline.audit.audit import run_audit  # brings polars
     from growth_pipeline.audit.freeze import ClosedMonths  # brings polars
     from growth_pipeline.audit.history import History  # brings polars
+    from growth_pipeline.audit.neighbours import read_neighbours  # brings polars
 
     (month,) = months_of(context)
     tz = config.tz or audit_timing.tz
     started_at = clock()
     with told_in_one_sentence(context), asking_stripe(stripe) as confirm:
+        read_neighbours(
+            ZonedMonth(month, tz),
+            open_reader=stripe,
+            lake=lake,
+            checkpoints=checkpoints,
+            now=started_at,
+            tell=context.log.info,
+        )
         audit = run_audit(
             month,
             scope=scope,
@@ -118,6 +129,7 @@ def findings(
         audit.verdict,
         audit.money_difference,
         is_provisional=audit.state is PeriodState.OPEN,
+        tz=audit.tz,
     )
     return dg.MaterializeResult(
         metadata=describe_audit(audit), check_results=[*checked, check_close(audit.past)]

@@ -1,6 +1,7 @@
 """The revenue audit of one month: reads both sides, judges, and returns one typed answer.
 
-Reads only, but for the file of a month that it closes. What it finds is stored by store.py and written up by report.py.
+Reads only, but for the file of a month that it closes. What it finds is stored by store.py and
+written up by report.py.
 Contract: docs/metrics.md, "Revenue audit".
 """
 
@@ -26,7 +27,7 @@ from growth_pipeline.audit.evidence import (
 )
 from growth_pipeline.audit.examine import Examination
 from growth_pipeline.audit.examiners import EXAMINERS
-from growth_pipeline.audit.explain import explain, explain_payments
+from growth_pipeline.audit.explain import explain, explain_payments, without_repeats
 from growth_pipeline.audit.findings import (
     Finding,
     Verdict,
@@ -41,6 +42,7 @@ from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import (
     ManifestReader,
     Problem,
+    Sources,
     read_sources,
     source_reasons,
 )
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
 
 DEFINITION: Final = "audit@1"
 _NAMESPACE: Final = uuid.UUID("6f4f2a3e-5d0c-5b7a-9a51-1c0f3f1f5f8e")
+
+
 class Decisions(Protocol):
     """What is asked of people's decisions."""
 
@@ -193,25 +197,18 @@ def run_audit(
     the files decide alone. `now` is stated as the end of the audit. With `history` the audit tells
     what is new since the one before, looks again only at what moved, closes a month that is due
     (the one thing it writes), and compares a closed one.
-    Raises: UsageError for an unknown zone; GrowthError when the database is away or the engine fails; a missing or damaged extract
-    is a finding, not an error.
+    Raises: UsageError for an unknown zone; GrowthError when the database is away or the engine
+    fails; a missing or damaged extract is a finding, not an error.
     """
     sources = read_sources(lake, scope, month, as_of, tz=tz)
     period = sources.period
     frame = Frame(scope, month, tz)
-    cutoff = sources.as_of - grace
-    window = Window(
-        start=int(period.start.timestamp()),
-        end=int(period.end.timestamp()),
-        as_of=int(sources.as_of.timestamp()),
-        cutoff=int(cutoff.timestamp()),
-    )
-    books = store.booked_payments(
-        scope, start=period.start, end=period.end, spool=engine.spool()
-    )
+    window = _window(sources, grace)
+    books = store.booked_payments(scope, start=period.start, end=period.end, spool=engine.spool())
     asker = Asker(confirm)
     deliveries = Deliveries(scope, store.ledger, engine, sources, read_event_files(lake, scope))
     result = _Result()
+    matcher: Matcher | None = None
     if "charges" in sources.month:
         matcher = Matcher(
             engine,
@@ -232,8 +229,8 @@ def run_audit(
             earlier=earlier_of(history, store.history, scope, DEFINITION, sources.as_of),
         )
         result = _examine(desk, deliveries, frame)
-    view = View(scope, month, window, sources, engine, store, asker, frame, deliveries)
-    sections = [examine(view) for examine in EXAMINERS]
+    view = View(scope, month, window, sources, engine, store, asker, frame, deliveries, matcher)
+    sections = without_repeats([examine(view) for examine in EXAMINERS], result.findings)
     problems = [*sources.problems, *result.problems]
     problems += [problem for section in sections for problem in section.problems]
     problems += [Problem(resource, reason) for resource, reason in asker.failures.items()]
@@ -248,24 +245,19 @@ def run_audit(
     read |= {"not_judged": result.not_judged, "asked_stripe": asker.asked}
     read |= {"not_asked": asker.not_asked}
     read |= {"grace_minutes": int(grace.total_seconds() // 60)}
-    told = tell(
-        history,
-        InHand(
-            scope=scope,
-            engine=engine,
-            sources=sources,
-            matcher=result.desk.matcher if result.desk else None,
-            judged=result.desk.judged if result.desk else {},
-            counted=result.counted,
-            taken=len(result.desk.earlier.taken) if result.desk else 0,
-            is_complete=not problems,
-            grace=grace,
-            now=now,
-            audit_id=str(_audit_id(scope, period, run_id, started_at)),
-            definition=DEFINITION,
-        ),
-        findings,
+    hand = InHand(
+        scope=scope,
+        engine=engine,
+        sources=sources,
+        desk=result.desk,
+        counted=result.counted,
+        is_complete=not problems,
+        grace=grace,
+        now=now,
+        audit_id=str(_audit_id(scope, period, run_id, started_at)),
+        definition=DEFINITION,
     )
+    told = tell(history, hand, findings)
     read |= {"state": told.state}
     return Audit(
         scope=scope,
@@ -292,8 +284,19 @@ def run_audit(
         changes=told.changes,
         close=told.past.close_dict(),
         restatements=tuple(told.past.entries()),
-        boundaries=boundaries_of(period, scope, sources=sources, engine=engine, store=store.history),
+        boundaries=boundaries_of(
+            period, scope, sources=sources, engine=engine, store=store.history
+        ),
         past=told.past,
+    )
+
+
+def _window(sources: Sources, grace: timedelta) -> Window:
+    return Window(
+        start=int(sources.period.start.timestamp()),
+        end=int(sources.period.end.timestamp()),
+        as_of=int(sources.as_of.timestamp()),
+        cutoff=int((sources.as_of - grace).timestamp()),
     )
 
 
@@ -331,9 +334,7 @@ def _examine(desk: Desk, deliveries: Deliveries, frame: Frame) -> _Result:
         for currency, one in totals.items()
         if one.remainder
     ]
-    return _Result(
-        findings, totals, desk.problems, examination.not_judged, len(judged), desk
-    )
+    return _Result(findings, totals, desk.problems, examination.not_judged, len(judged), desk)
 
 
 def _orphan_parts(desk: Desk) -> list[Row]:

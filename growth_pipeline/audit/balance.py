@@ -6,7 +6,7 @@ Contract: docs/metrics.md, "Revenue audit", `balance_unlinked` and the settlemen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -28,8 +28,8 @@ WITH_SOURCE: Final = frozenset(
         *("payment_failure_refund", "payout", "payout_cancel", "payout_failure"),
     }
 )
-# Types that move money without such an object: fees, reserves, top-ups, transfers, Connect, Issuing,
-# Capital. An adjustment for a dispute has the dispute as its source: its category says so.
+# Types that move money without such an object: fees, reserves, top-ups, transfers, Connect,
+# Issuing, Capital. An adjustment for a dispute has the dispute as its source: its category says so.
 WITHOUT_SOURCE: Final = frozenset(
     {
         *("adjustment", "advance", "advance_funding", "anticipation_repayment"),
@@ -49,7 +49,6 @@ WITHOUT_SOURCE: Final = frozenset(
     }
 )
 PARTS: Final = ("charges", "refunds", "disputes", "payouts")
-_EARNED: Final = ("charges", "refunds", "disputes")
 _PART_OF_TYPE: Final = {
     **dict.fromkeys(("charge", "payment"), "charges"),
     **dict.fromkeys(
@@ -86,12 +85,11 @@ class Mirror(Protocol):
 class Bridge:
     """The money of a month in one settlement currency, from Stripe's objects to the payouts.
 
-    Units: minor units of `currency`; in is positive, out negative. Per part (charges, refunds,
-    disputes, payouts): `objects` of the month in this currency, less those `settled_elsewhere` (in
-    another currency), `waiting` (no movement yet) and what moved `later`, plus movements of objects
-    of `other_months`, of `converted` ones, and what `differs`; that is what the balance transactions
-    `moved`. `others` are all other movements by category. Moved and others less fees is the net;
-    what of it was not paid out changed the balance.
+    Units: minor units of `currency`; in is positive, out negative. `parts` holds the lines of each
+    part: objects of the month in this currency, less those settled in another one, not moved yet,
+    or moved in a later month; plus movements of objects of other months, of converted ones, and
+    what differs. Together they are what the part's balance transactions `moved`. `others` are all
+    other movements by category. Moved and others less fees is the net; it changed the balance.
     """
 
     currency: str
@@ -199,22 +197,20 @@ def examine_balance(view: View) -> Section:
     activity = view.rows("balance_activity", month, span)
     findings = [_broken(view, row, one) for row in activity for one in row["broken"] or ()]
     missing = [name for name in _SOURCES if not view.has(name)]
-    not_judged: tuple[str, ...] = ()
-    sides: dict[str, dict[str, Any]] = {}
-    if missing:
+    if missing or view.matcher is None:
+        findings += _unlinked(view, month, span, activity, ())
+        sides: dict[str, dict[str, Any]] = {}
         not_judged = (
             f"Without the month's {', '.join(missing)} the sources of balance transactions were "
             "not looked for, and the money was not followed to the payouts.",
         )
     else:
-        findings += _unlinked(view, month, span)
-        bridges, differing = _bridges(view, activity, until)
-        sides = _sides(view, bridges, until)
-        findings += [
-            _open_bridge(view, one, differing)
-            for one in bridges.values()
-            if one.remainder or differing.get(one.currency)
-        ]
+        settled = view.matcher.settled_parts()
+        unmatched = {one for row in settled for one in row["unmatched"] or ()}
+        findings += _unlinked(view, month, span, activity, unmatched)
+        bridges = build_bridges(activity, settled)
+        findings += _open_bridges(view, bridges, differing_of(settled))
+        sides, not_judged = _sides(view, bridges, until), ()
     return Section(
         "balance",
         judged=sum(row["transactions"] for row in activity),
@@ -224,52 +220,54 @@ def examine_balance(view: View) -> Section:
     )
 
 
-def _bridges(
-    view: View, activity: Sequence[Row], until: int
-) -> tuple[dict[str, Bridge], dict[str, list[Row]]]:
-    """The bridges, and by currency the objects whose movements are not their money."""
-    tables: dict[str, Table] = {name: view.of_month(name) for name in _SOURCES}
-    tables["balance_transactions"] = view.from_month_on("balance_transactions")
-    params = {"until": until, "cutoff": view.window.cutoff}
-    settled = view.rows("settled_parts", tables, params)
+def differing_of(settled: Iterable[Row]) -> dict[str, list[Row]]:
+    """By currency, the objects whose movements are not their money, with both amounts.
+
+    The funds of a dispute may rightly be another amount than the dispute's own.
+    """
     differing: dict[str, list[Row]] = {}
     for row in settled:
-        # The funds of a dispute may rightly be another amount than the dispute's own.
         if row["differing"] and row["part"] != "disputes":
             found = [{"part": row["part"], **one} for one in row["differing"]]
             differing.setdefault(row["of_currency"], []).extend(found)
-    return build_bridges(activity, settled), differing
+    return differing
 
 
-def _unlinked(view: View, month: Mapping[str, Table], span: Mapping[str, int]) -> Iterator[Finding]:
-    """Transactions whose source is in no file, not in the mirror and not at Stripe."""
+def _unlinked(
+    view: View,
+    month: Mapping[str, Table],
+    span: Mapping[str, int],
+    activity: Iterable[Row],
+    unmatched: Collection[str | None],
+) -> Iterator[Finding]:
+    """Transactions of an unknown type, or whose source nobody knows."""
+    is_classified = all(row["type"] in WITH_SOURCE | WITHOUT_SOURCE for row in activity)
+    if is_classified and not unmatched:
+        return
+    keys = {one: _key_of(one) for one in unmatched if one}
+    unknown = unknown_anywhere(view, {key for key in keys.values() if key is not None})
+    doubtful = {one for one, key in keys.items() if key is None or key in unknown}
     kinds = [(name, name in WITH_SOURCE) for name in sorted(WITH_SOURCE | WITHOUT_SOURCE)]
     types = pl.DataFrame(kinds, schema={"type": pl.String, "has_source": pl.Boolean}, orient="row")
-    tables = {**month, "types": types, **{name: view.of_month(name) for name in _SOURCES}}
-    rows = view.rows("unlinked_transactions", tables, span)
-    keys = {row["source"]: _key_of(row["source"]) for row in rows if row["source"]}
-    unknown = unknown_anywhere(view, {key for key in keys.values() if key is not None})
-    for row in rows:
-        key = keys.get(row["source"])
-        if row["is_unknown_type"]:
-            reason = "its type is not classified: it may be new at Stripe"
-        elif not row["source"]:
-            reason = "it names no source"
-        elif key is None:
-            reason = "its source is of a kind that its type does not have"
-        elif key in unknown:
-            reason = "its source is unknown to Stripe"
-        else:
-            continue
+    tables = {**month, "types": types, "wanted": wanted_ids(doubtful)}
+    for row in view.rows("transactions_in_doubt", tables, span):
         yield view.frame.finding(
             "balance_unlinked",
             "balance_transaction",
             row["id"],
             currency=row["currency"],
             impacts={row["currency"]: row["net"]} if row["net"] else {},
-            evidence={"stripe": dict(row), "reason": reason},
+            evidence={"stripe": dict(row), "reason": _why_unlinked(row, keys.get(row["source"]))},
             cause=Cause.AT_STRIPE,
         )
+
+
+def _why_unlinked(transaction: Row, key: Key | None) -> str:
+    if transaction["is_unknown_type"]:
+        return "its type is not classified: it may be new at Stripe"
+    if not transaction["source"]:
+        return "it names no source"
+    return "its source is unknown to Stripe" if key else "its source is of an unexpected kind"
 
 
 def _key_of(source: str) -> Key | None:
@@ -319,9 +317,17 @@ def _broken(view: View, group: Row, transaction: Row) -> Finding:
     )
 
 
-def _open_bridge(view: View, bridge: Bridge, differing: Mapping[str, list[Row]]) -> Finding:
+def _open_bridges(
+    view: View, bridges: Mapping[str, Bridge], differing: Mapping[str, list[Row]]
+) -> Iterator[Finding]:
+    """Bridges that do not end at zero, or that objects with other movements keep open."""
+    for currency, bridge in bridges.items():
+        if bridge.remainder or differing.get(currency):
+            yield _open_bridge(view, bridge, differing.get(currency, []))
+
+
+def _open_bridge(view: View, bridge: Bridge, named: Sequence[Row]) -> Finding:
     """A bridge that does not end at zero, with the objects that keep it open."""
-    named = differing.get(bridge.currency, [])
     impact = bridge.remainder or sum(one["moved_minor"] - one["object_minor"] for one in named)
     return view.frame.finding(
         "bridge_nonzero",

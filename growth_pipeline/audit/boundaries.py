@@ -105,4 +105,5 @@ def _at_stripe(
             "returned": [returned.path],
         }
         params = {"since": int(since.timestamp()), "until": int(until.timestamp())}
-        return by_currency(engine.query(load_sql("audit/boundary_money"), tables, params).to_dicts())
+        found = engine.query(load_sql("audit/boundary_money"), tables, params)
+    return by_currency(found.to_dicts())

@@ -49,7 +49,8 @@ class Trace:
     same object's events in Stripe's own list: event_id, type, created_at, pending_webhooks; None
     stands for a list that was not read. `stripe`: facts as Stripe's extract has them. `refused`:
     why the mirror could not use what Stripe showed. `reached_at`: when a webhook of any kind last
-    came in (ISO). `lists_all`: Stripe's list covers everything up to the audit.
+    came in (ISO). `lists_all`: Stripe's list covers everything up to the audit,
+    from `lists_from` on (ISO; None: from the beginning).
     """
 
     mirrored: Mapping[Key, Facts] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Trace:
     refused: Mapping[Key, str] = field(default_factory=dict)
     reached_at: str | None = None
     lists_all: bool = False
+    lists_from: str | None = None
 
     def knows(self, key: Key) -> bool:
         """Whether anything was ever heard of an object."""
@@ -133,6 +135,14 @@ def is_unit_factor(stripe_minor: int, booked_minor: int) -> bool:
     )
 
 
+def amounts_in(details: object) -> list[tuple[int, int]]:
+    """The two amounts that differ, (Stripe's, ours), where details of a finding name both."""
+    if not isinstance(details, Mapping):
+        return []
+    stripe, ours = details.get("stripe_minor"), details.get("booked_minor")
+    return [(stripe, ours)] if isinstance(stripe, int) and isinstance(ours, int) else []
+
+
 def _is_by_hand(code: str, written_by: Collection[str], *, changed_by_hand: bool) -> bool:
     """Rows of other writers, and rows of ours that the mirror would book in another way."""
     others = set(written_by) - {OURS}
@@ -198,7 +208,15 @@ def _stale(key: Key, trace: Trace) -> bool:
     events = trace.events.get(key, ())
     if any(_is_newer(event, trace.mirrored.get(key)) for event in events):
         return True
-    return bool(events) and trace.lists_all
+    return bool(events) and trace.lists_all and _is_listed(trace.mirrored.get(key), trace)
+
+
+def _is_listed(mirrored: Facts | None, trace: Trace) -> bool:
+    """Whether Stripe's list would tell what came after the mirror's state: it forgets old events."""
+    if trace.lists_from is None:
+        return True
+    state_at = (mirrored or {}).get("state_at")
+    return state_at is not None and _as_utc(state_at) >= _instant(trace.lists_from)
 
 
 _Rule = Callable[[Key, Trace], bool]

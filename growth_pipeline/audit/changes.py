@@ -1,4 +1,4 @@
-"""What is new since the audit before: findings and payments counted, and said in one sentence. Pure.
+"""What is new since the audit before: findings and payments counted, and one sentence of it. Pure.
 
 Which findings may be taken over without looking again is decided in earlier.py; what is frozen when
 a month is closed, in closing.py. Contract: docs/metrics.md, "Timing".

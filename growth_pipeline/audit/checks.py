@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from growth_pipeline.audit.class_facts import class_facts, risk_in_words, signed_money
 from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.findings import Finding, Verdict, count_by_code
 from growth_pipeline.billing.partitions import monthly_check
-from growth_pipeline.core.errors import GrowthError, UnknownValueError
-from growth_pipeline.core.money import to_major
+from growth_pipeline.core.errors import GrowthError
 
 if TYPE_CHECKING:
     from growth_pipeline.audit.closing import Past
@@ -195,18 +195,24 @@ def check_results(
     difference: Mapping[str, int],
     *,
     is_provisional: bool = False,
+    tz: str = "UTC",
 ) -> list[dg.AssetCheckResult]:
     """One result a group and one for the verdict; suppressed findings do not count.
 
-    `difference` is booked - Stripe of the month's totals by currency, minor units.
+    `difference` is booked - Stripe of the month's totals by currency, minor units. `tz` is the
+    zone of the month: alerts keep the months of different zones apart.
     """
     counted = [finding for finding in findings if finding.counts]
     results = [
-        _group_result(name, [finding for finding in counted if finding.code in codes])
+        _group_result(
+            name,
+            [finding for finding in counted if finding.code in codes],
+            {"classes": dg.MetadataValue.json(class_facts(codes, findings)), "tz": tz},
+        )
         for name, (_, codes) in GROUPS.items()
     ]
     note = "; provisional, the month is not over" if is_provisional else ""
-    return [*results, _verdict_result(counted, verdict, difference, note)]
+    return [*results, _verdict_result(counted, verdict, difference, note, tz)]
 
 
 def sum_impacts(findings: Iterable[Finding]) -> dict[str, int]:
@@ -241,13 +247,16 @@ def _known(impact_minor: int | None) -> str:
     return "unknown" if impact_minor is None else str(impact_minor)
 
 
-def _group_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
+def _group_result(
+    name: str, findings: Sequence[Finding], told: Mapping[str, dg.MetadataValue | str]
+) -> dg.AssetCheckResult:
     worst = min((finding.severity for finding in findings), key=list(Severity).index, default=None)
     impacts = sum_impacts(findings)
     metadata: dict[str, dg.MetadataValue | int | str | None] = {
         "findings": len(findings),
         "counts": dg.MetadataValue.json(count_by_code(findings)),
         "impact_minor": dg.MetadataValue.json(impacts),
+        **told,
     }
     if worst is not None:
         metadata["severity"] = str(worst)
@@ -263,7 +272,11 @@ def _group_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult
 
 
 def _verdict_result(
-    findings: Sequence[Finding], verdict: Verdict, difference: Mapping[str, int], note: str
+    findings: Sequence[Finding],
+    verdict: Verdict,
+    difference: Mapping[str, int],
+    note: str,
+    tz: str,
 ) -> dg.AssetCheckResult:
     warning = verdict is Verdict.WARNING
     return dg.AssetCheckResult(
@@ -275,6 +288,8 @@ def _verdict_result(
             "verdict": str(verdict),
             "findings": len(findings),
             "money_difference_minor": dg.MetadataValue.json(dict(difference)),
+            "at_risk": risk_in_words(findings),
+            "tz": tz,
         },
     )
 
@@ -287,12 +302,5 @@ def _summary(findings: Sequence[Finding], impacts: Mapping[str, int]) -> str:
     """`3 findings (missing_in_db 2, duplicate_row 1), -45.00 usd`: what an alert says."""
     counts = ", ".join(f"{code} {count}" for code, count in count_by_code(findings).items())
     said = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
-    money = [_money(minor, currency) for currency, minor in impacts.items() if minor]
+    money = [signed_money(minor, currency) for currency, minor in impacts.items() if minor]
     return ", ".join([f"{said} ({counts})" if counts else said, *money])
-
-
-def _money(minor: int, currency: str) -> str:
-    try:
-        return f"{to_major(minor, currency):+f} {currency}"
-    except UnknownValueError:
-        return f"{minor:+d} minor units {currency}"

@@ -244,8 +244,8 @@ class Past:
     """What an audit leaves about a closed month: the close, new entries, and whether all adds up.
 
     `close` is None while the month is not closed. `is_new`: this audit closes it. `log`: entries of
-    earlier audits; `fresh`: those that this one adds. `wrong`: where frozen figures plus the log are
-    not the figures of now. `problem`: why nothing could be compared, in one sentence.
+    earlier audits; `fresh`: those that this one adds. `wrong`: where frozen figures plus the log
+    are not the figures of now. `problem`: why nothing could be compared, in one sentence.
     """
 
     close: Close | None = None

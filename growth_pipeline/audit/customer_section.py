@@ -102,10 +102,11 @@ class _Examination:
         while True:
             params = {"after": after, "rows": ROWS_AT_ONCE}
             rows = self._view.rows("customers_after", table, params)
-            if not rows:
+            if rows:
+                yield [Customer(**row) for row in rows]
+            if len(rows) < ROWS_AT_ONCE:
                 return
             after = rows[-1]["id"]
-            yield [Customer(**row) for row in rows]
 
     def _examine(self, customers: Sequence[Customer]) -> None:
         users: dict[str, list[User]] = {}

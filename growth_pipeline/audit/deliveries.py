@@ -129,6 +129,7 @@ class Deliveries:
             stripe=self._extracted(keys),
             refused=self.store.refused_states(self.scope, keys),
             lists_all=self._lists_all(),
+            lists_from=_iso(self._lists_from()),
         )
         pending = [
             datetime.fromisoformat(event["created_at"])
@@ -189,9 +190,13 @@ class Deliveries:
 
     def _lists_all(self) -> bool:
         """Whether the list of events was read without a gap up to the audit."""
-        end = int(self.sources.as_of.timestamp())
-        start = min((gte for gte, _ in self.files.spans), default=end)
+        end, start = int(self.sources.as_of.timestamp()), self._lists_from()
         return start < end and self.files.covers(start, end)
+
+    def _lists_from(self) -> int:
+        """First second that a file of the list of events tells of; the audit's own if none does."""
+        end = int(self.sources.as_of.timestamp())
+        return min((gte for gte, _ in self.files.spans), default=end)
 
 
 def _by_age(event: Row) -> tuple[datetime, str]:

@@ -27,9 +27,7 @@ Heard = Callable[[Iterable[str]], set[str]]
 """Those of these Stripe ids that the ledger heard of since the audit before."""
 
 
-def pair_digest(
-    payment: StripePayment | None, rows: Sequence[BookedRow], *facts: object
-) -> str:
+def pair_digest(payment: StripePayment | None, rows: Sequence[BookedRow], *facts: object) -> str:
     """Name of a pair's state: equal sides, facts and rules give an equal name.
 
     Shapes: 32 hexadecimal digits. `facts` are what else the judgement rests on.
@@ -52,9 +50,7 @@ def remembered(finding: Finding, digest: str, effects: Ledger) -> Finding:
 class Earlier:
     """Open findings of the audit before, by the state of their pairs; `taken` are those kept."""
 
-    def __init__(
-        self, previous: Previous | None = None, heard: Heard = lambda ids: set()
-    ) -> None:
+    def __init__(self, previous: Previous | None = None, heard: Heard = lambda ids: set()) -> None:
         self._by_digest: dict[str, Finding] = {}
         for finding in previous.findings if previous else ():
             kept = finding.evidence.get(KEPT)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from growth_pipeline.audit.causes import OURS, Key, Told, Trace, cause_of_object
+from growth_pipeline.audit.causes import OURS, Key, Told, Trace, amounts_in, cause_of_object
 from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Severity
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of, finding_fingerprint
@@ -33,6 +33,9 @@ _PAGES: Final = {
     "invoice": "invoices",
     "customer": "customers",
     "dispute": "disputes",
+    "subscription": "subscriptions",
+    "payout": "payouts",
+    "event": "events",
 }
 _PLAIN_ID: Final = re.compile(r"[a-z]{2,16}_[A-Za-z0-9_]{1,200}", re.ASCII)
 
@@ -125,8 +128,6 @@ def cause_of(
     """
     pair, diagnosis = judged.pair, judged.diagnosis
     rows = pair.rows or pair.leaked_rows
-    details = diagnosis.details.get(diagnosis.code) or {}
-    amounts = details.get("stripe_minor"), details.get("booked_minor")
     return cause_of_object(
         diagnosis.code,
         objects,
@@ -134,7 +135,7 @@ def cause_of(
         mirror_is_right=_mirror_is_right(pair.stripe, diagnosis.code, booking),
         written_by={row.written_by for row in rows},
         changed_by_hand=any(_is_changed(row, diagnosis.code, trace, booking) for row in rows),
-        minor=[amounts] if None not in amounts else [],
+        minor=amounts_in(diagnosis.details.get(diagnosis.code)),
     )
 
 

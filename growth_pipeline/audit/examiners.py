@@ -6,6 +6,7 @@ from typing import Final
 
 from growth_pipeline.audit.balance import examine_balance
 from growth_pipeline.audit.customer_section import examine_customers
+from growth_pipeline.audit.events import examine_events
 from growth_pipeline.audit.invoices import examine_invoices
 from growth_pipeline.audit.payouts import examine_payouts
 from growth_pipeline.audit.sections import Examiner
@@ -17,4 +18,5 @@ EXAMINERS: Final[tuple[Examiner, ...]] = (
     examine_payouts,
     examine_subscriptions,
     examine_customers,
+    examine_events,
 )

@@ -10,13 +10,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from growth_pipeline.audit.causes import Key, Trace, cause_of_object
+from growth_pipeline.audit.causes import Key, Trace, amounts_in, cause_of_object
 from growth_pipeline.audit.codes import Cause
 from growth_pipeline.audit.deliveries import Deliveries
 from growth_pipeline.audit.evidence import Booking, Frame, objects_behind, payment_finding
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of
 from growth_pipeline.audit.repair import outlook
+from growth_pipeline.audit.sections import Section
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 
@@ -59,6 +60,26 @@ def _charges(judged: Iterable[Judged], scope: Scope) -> set[tuple[Scope, str]]:
     return charges
 
 
+def without_repeats(sections: Sequence[Section], others: Iterable[Finding]) -> list[Section]:
+    """The sections without stale rows of objects that another class names: that says more."""
+    named = {
+        (one.object, one.object_id)
+        for one in (*others, *(one for section in sections for one in section.findings))
+        if one.code != "stale_row"
+    }
+    return [
+        replace(
+            section,
+            findings=tuple(
+                one
+                for one in section.findings
+                if one.code != "stale_row" or (one.object, one.object_id) not in named
+            ),
+        )
+        for section in sections
+    ]
+
+
 def explain(findings: Sequence[Finding], deliveries: Deliveries, month: Month) -> list[Finding]:
     """The findings, in their order, each with cause, deliveries, and what a repair would do.
 
@@ -81,7 +102,9 @@ def _explained(finding: Finding, trace: Trace, month: Month) -> Finding:
     cause, action = finding.cause, finding.action
     if _is_open(finding):
         key = (finding.object, finding.object_id)
-        told = cause_of_object(finding.code, [key], trace, minor=_amounts(evidence))
+        told = cause_of_object(
+            finding.code, [key], trace, minor=amounts_in(evidence.get("details"))
+        )
         evidence = {**told.evidence, **evidence}
         if cause is Cause.UNKNOWN:
             cause = told.cause
@@ -89,17 +112,6 @@ def _explained(finding: Finding, trace: Trace, month: Month) -> Finding:
                 action = action_of(finding.code, cause, month)
     evidence.setdefault("repair", outlook(finding.code, cause))
     return replace(finding, cause=cause, action=action, evidence=evidence)
-
-
-def _amounts(evidence: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Pairs of amounts, Stripe's and ours, that a part of the audit put into its details."""
-    details = evidence.get("details")
-    amounts = (
-        (details.get("stripe_minor"), details.get("booked_minor"))
-        if isinstance(details, Mapping)
-        else (None, None)
-    )
-    return [amounts] if all(isinstance(one, int) for one in amounts) else []
 
 
 def _batches(rows: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -170,10 +170,11 @@ def verdict_of(
     """FAIL, WARNING or PASS by the contract's rule.
 
     `moved` is the money that LOW findings move between months, `gross` Stripe's gross, both by
-    currency in minor units. An incomplete source is a HIGH finding.
+    currency in minor units. An incomplete source is a HIGH finding. Suppressed findings do not
+    count; a remainder of the bridge always does.
     Source: docs/metrics.md, "Revenue audit", "Verdict".
     """
-    severities = {finding.severity for finding in findings}
+    severities = {finding.severity for finding in findings if finding.counts}
     if Severity.HIGH in severities or any(remainders):
         return Verdict.FAIL
     numerator, denominator = MOVED_LIMIT

@@ -149,7 +149,10 @@ class ClosedMonths:
         with month.engine.spool() as spool:
             lines = _lines_of(month, spool)
             totals = _totals_of(month.engine, lines)
-            manifest = self._keep(month, lines, totals)
+            ordered = month.engine.query_to_file(
+                load_sql("audit/ordered_lines"), {"lines": [lines]}, spool, "ordered_lines"
+            )
+            manifest = self._keep(month, ordered.path, totals)
         close = Close(
             audit_id=month.audit_id,
             definition=month.definition,
@@ -305,9 +308,7 @@ def _totals_of(engine: QueryEngine, lines: str) -> dict[str, dict[str, dict[str,
     return totals
 
 
-def _changed(
-    engine: QueryEngine, frozen: str, lines: str, log: Iterable[Restatement]
-) -> list[Row]:
+def _changed(engine: QueryEngine, frozen: str, lines: str, log: Iterable[Restatement]) -> list[Row]:
     keys = sorted({entry.key for entry in log})
     tables: dict[str, Table] = {
         "frozen": [frozen],

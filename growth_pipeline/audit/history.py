@@ -7,7 +7,7 @@ freeze.py. Contract: docs/metrics.md, "Timing".
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -16,15 +16,15 @@ from growth_pipeline.audit.closing import Past
 from growth_pipeline.audit.earlier import Earlier
 from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.freeze import ClosedMonths, MonthInHand
-from growth_pipeline.audit.matching import Matcher, QueryEngine
+from growth_pipeline.audit.matching import QueryEngine
 from growth_pipeline.audit.moved import (
     books_read_at,
     books_state,
     changed_at_stripe,
     changed_in_books,
 )
-from growth_pipeline.audit.sides import StripePayment
 from growth_pipeline.audit.sources import Sources
+from growth_pipeline.audit.whereabouts import Desk
 from growth_pipeline.core.ids import Scope
 
 
@@ -51,7 +51,7 @@ class Told:
     """What an audit says of its month over time. `state`: name of the booked rows as they are."""
 
     changes: dict[str, Any] | None = None
-    past: Past = Past()
+    past: Past = field(default_factory=Past)
     state: str | None = None
 
 
@@ -73,15 +73,13 @@ def earlier_of(
 
 @dataclass(frozen=True)
 class InHand:
-    """What this audit knows when all is judged; `matcher` is None where nothing was compared."""
+    """What this audit knows when all is judged; `desk` is None where nothing was compared."""
 
     scope: Scope
     engine: QueryEngine
     sources: Sources
-    matcher: Matcher | None
-    judged: Mapping[str, StripePayment]
+    desk: Desk | None
     counted: int
-    taken: int
     is_complete: bool
     grace: timedelta
     now: datetime
@@ -96,29 +94,30 @@ def tell(history: History | None, hand: InHand, findings: Collection[Finding]) -
     """
     if history is None:
         return Told()
-    previous, matcher = history.previous, hand.matcher
-    payments = PaymentChanges(judged=hand.counted, taken_over=hand.taken)
-    if matcher is None:
-        return Told(describe_changes(previous, findings, payments))
-    state = books_state(hand.engine, matcher.tables["books"], books_read_at(previous))
+    previous, desk = history.previous, hand.desk
+    if desk is None:
+        return Told(describe_changes(previous, findings, PaymentChanges()))
+    taken = len(desk.earlier.taken)
+    payments = PaymentChanges(judged=hand.counted, taken_over=taken)
+    state = books_state(hand.engine, desk.matcher.tables["books"], books_read_at(previous))
     if previous is not None:
         payments = PaymentChanges(
             at_stripe=changed_at_stripe(previous, hand.sources, hand.engine),
             in_books=changed_in_books(previous, state),
             judged=hand.counted,
-            taken_over=hand.taken,
+            taken_over=taken,
         )
     changes = describe_changes(previous, findings, payments)
-    return Told(changes, history.closed.look(_month(hand, matcher)), state.state)
+    return Told(changes, history.closed.look(_month(hand, desk)), state.state)
 
 
-def _month(hand: InHand, matcher: Matcher) -> MonthInHand:
+def _month(hand: InHand, desk: Desk) -> MonthInHand:
     return MonthInHand(
         scope=hand.scope,
         period=hand.sources.period,
         engine=hand.engine,
-        tables=matcher.tables,
-        judged=list(hand.judged.values()),
+        tables=desk.matcher.tables,
+        judged=list(desk.judged.values()),
         refunds_complete="refunds" in hand.sources.complete,
         is_complete=hand.is_complete,
         as_of=hand.sources.as_of,

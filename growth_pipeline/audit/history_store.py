@@ -71,10 +71,10 @@ class HistoryStore:
         for some in _parts(sorted(since)):
             asked = {"charges": some, "since": [since[one] for one in some]}
             for row in self._rows("news_of_charges", {**scope._asdict(), **asked}):
-                news[row.pop("charge")] = {
-                    **row,
+                news[row["charge"]] = {
                     "events": tuple(row["events"]),
                     "late_events": tuple(row["late_events"]),
+                    "fetched": row["fetched"],
                 }
         return news
 
@@ -87,7 +87,11 @@ class HistoryStore:
         for some in _parts(sorted(since)):
             asked = {"payment_ids": some, "since": [since[one] for one in some]}
             for row in self._rows("news_of_rows", asked):
-                news[row.pop("payment_id")] = {**row, "repairs": tuple(row["repairs"])}
+                news[row["payment_id"]] = {
+                    "written_by": row["written_by"],
+                    "is_rewritten": row["is_rewritten"],
+                    "repairs": tuple(row["repairs"]),
+                }
         return news
 
     def booked_between(self, scope: Scope, since: datetime, until: datetime) -> list[Row]:
@@ -125,9 +129,7 @@ def write_findings(
     return connection.execute(load_sql("audit/close_findings"), {**seen, "gone": gone}).rowcount
 
 
-def write_past(
-    connection: Connection, past: Past, key: Mapping[str, Any], audit_id: UUID
-) -> None:
+def write_past(connection: Connection, past: Past, key: Mapping[str, Any], audit_id: UUID) -> None:
     """Store a new close, or the new entries of the log, if nobody else added any meanwhile."""
     close = past.close
     if close is None:

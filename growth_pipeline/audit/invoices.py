@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 import polars as pl
 
-from growth_pipeline.audit.causes import cause_of_object
+from growth_pipeline.audit.causes import Key, cause_of_object
 from growth_pipeline.audit.codes import Cause
 from growth_pipeline.audit.confirm import NoAnswer
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.matching import Row, Table
+from growth_pipeline.audit.matching import Row, Table, wanted_ids
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.storage.engine import Spool, SpoolFile
@@ -67,12 +68,12 @@ def how_it_was_paid(invoice: Mapping[str, Any]) -> str:
     Source: docs/stripe.md, "Money objects".
     """
     starting, ending = invoice["starting_balance"] or 0, invoice["ending_balance"] or 0
-    if invoice["total"] <= 0:
-        return "total_zero"
     if invoice["is_recorded"]:
         return "payment_record"
-    if invoice["amount_paid"] > 0:
+    if invoice["amount_paid"]:
         return "out_of_band"
+    if (invoice["total"] or 0) <= 0:
+        return "total_zero"
     if starting < 0:
         return "customer_balance"
     return "moved_to_balance" if ending > starting else "credit_notes"
@@ -88,8 +89,8 @@ class _Part:
         self._view = view
         self._is_mirrored = is_mirrored
         self._cutoff = {"cutoff": view.window.cutoff}
-        self._invoices: Table = self._mirrored("mirrored_invoices", spool)
-        self._notes: Table = self._mirrored("mirrored_credit_notes", spool)
+        self._invoices: Table = self._mirrored("invoices_paid_in_mirror", spool)
+        self._notes: Table = self._mirrored("credit_notes_in_mirror", spool)
         self.not_judged: list[str] = []
         if not is_mirrored:
             self.not_judged.append(
@@ -105,29 +106,35 @@ class _Part:
 
     # --- findings ---------------------------------------------------------------------------
 
+    @cached_property
+    def _sums(self) -> list[Row]:
+        """What is known of the month's invoices by currency, in one pass over the files."""
+        params = {**self._cutoff, "most": LISTED_EXPLAINED}
+        return self._view.rows("invoices_and_payments", self._tables(), params)
+
     def wrong_sums(self) -> Iterator[Finding]:
         """Invoices whose paid invoice payments are not what the invoice says was paid."""
-        if not self._knows_payments:
+        rows = [row for one in self._sums for row in one["wrong"] or ()]
+        if not self._knows_payments or not rows:
             return
-        rows = self._view.rows("invoice_sums", self._tables(), self._cutoff)
-        trace = self._view.trace(
-            ("invoice_payment", one) for row in rows for one in row["payment_ids"]
-        )
+        payments = self._payments_of({row["id"] for row in rows})
+        trace = self._view.trace(key for keys in payments.values() for key in keys)
         for row in rows:
             is_stripes_own = row["paid_minor"] != row["amount_paid"]
-            if is_stripes_own and (row := self._read_again(row)) is None:
+            fresh = self._read_again(row) if is_stripes_own else row
+            if fresh is None:
                 continue
-            payments = [("invoice_payment", one) for one in row["payment_ids"]]
-            told = cause_of_object("invoice_payment_sum", payments, trace)
-            booked = row["paid_minor"] if is_stripes_own else row["mirrored_minor"]
+            told = cause_of_object("invoice_payment_sum", payments[row["id"]], trace)
+            booked = fresh["paid_minor"] if is_stripes_own else fresh["mirrored_minor"]
             yield self._finding(
                 "invoice_payment_sum",
-                row,
-                booked - row["amount_paid"],
+                fresh,
+                booked - fresh["amount_paid"],
                 {
                     "side": "stripe" if is_stripes_own else "database",
-                    "amount_paid_minor": row["amount_paid"],
+                    "amount_paid_minor": fresh["amount_paid"],
                     "payments_minor": booked,
+                    "invoice_payments": [one for _, one in payments[row["id"]]],
                     **told.evidence,
                 },
                 cause=Cause.AT_STRIPE if is_stripes_own else told.cause,
@@ -137,21 +144,18 @@ class _Part:
         """Paid invoices that no charge paid, each with how it was paid."""
         if not self._knows_payments:
             return
-        params = {**self._cutoff, "most": LISTED_EXPLAINED}
-        rows = self._view.rows("invoices_without_charge", self._tables(), params)
-        if rows and rows[0]["of_all"] > LISTED_EXPLAINED:
-            self.not_judged.append(
-                f"{rows[0]['of_all']} invoices are paid without a charge; the largest "
-                f"{LISTED_EXPLAINED} are listed."
-            )
-        for row in rows:
-            yield self._finding(
-                "invoice_paid_no_charge",
-                row,
-                0,
-                {"paid_by": how_it_was_paid(row), "amount_paid_minor": row["amount_paid"]},
-                cause=Cause.AT_STRIPE,
-            )
+        for one in self._sums:
+            listed = one["uncharged"] or ()
+            if one["uncharged_count"] > len(listed):
+                self.not_judged.append(
+                    f"{one['uncharged_count']} invoices in {one['currency']} are paid without a "
+                    f"charge; the largest {len(listed)} are listed."
+                )
+            for row in listed:
+                paid_by = {"paid_by": how_it_was_paid(row), "amount_paid_minor": row["amount_paid"]}
+                yield self._finding(
+                    "invoice_paid_no_charge", row, 0, paid_by, cause=Cause.AT_STRIPE
+                )
 
     def credit_notes(self) -> Iterator[Finding]:
         """Credit notes that the mirror lacks, or that it still counts though they are void."""
@@ -184,7 +188,7 @@ class _Part:
         """Figures of both sides by measure, and how many objects were compared."""
         figures: dict[str, dict[str, Any]] = {}
         judged = 0
-        for row in self._view.rows("invoice_sides", self._tables(), self._cutoff):
+        for row in self._sums:
             judged += row["invoices"]
             has_mirror = self._is_mirrored and row["mirrored"]
             figures |= self._side(
@@ -227,7 +231,6 @@ class _Part:
         thing: str = "invoice",
     ) -> Finding:
         frame = self._view.frame
-        known = {name: value for name, value in row.items() if name != "of_all"}
         link = dashboard_link(frame.scope, "invoice", row.get("invoice") or row["id"])
         return frame.finding(
             code,
@@ -235,7 +238,7 @@ class _Part:
             row["id"],
             currency=row["currency"],
             impacts={row["currency"]: impact} if impact else {},
-            evidence={"stripe": known, **evidence, "link": link},
+            evidence={"stripe": dict(row), **evidence, "link": link},
             cause=cause,
         )
 
@@ -266,6 +269,16 @@ class _Part:
             is_newer = self._view.asker.can_ask and row["mirrored_status"] is not None
             return None if is_newer else row
         return row if now is None else {**row, "status": now["status"], "amount": now["amount"]}
+
+    def _payments_of(self, invoices: set[str]) -> dict[str, list[Key]]:
+        tables = {
+            "invoice_payments": self._view.from_month_on("invoice_payments"),
+            "wanted": wanted_ids(invoices),
+        }
+        found: dict[str, list[Key]] = {invoice: [] for invoice in invoices}
+        for row in self._view.rows("payments_of_invoices", tables):
+            found[row["invoice"]].append(("invoice_payment", row["id"]))
+        return found
 
     def _tables(self) -> dict[str, Table]:
         return {

@@ -6,10 +6,10 @@ Reads only, each answer in one transaction. No rule lives here; what it means is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from growth_pipeline.billing import tables
 from growth_pipeline.billing.inbox import Unreadable, parse_envelope
@@ -17,12 +17,16 @@ from growth_pipeline.billing.ledger import ODD, book
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.storage.postgres import Connection, Database
+from growth_pipeline.storage.postgres import Connection, Database, copy_batches
 from growth_pipeline.storage.sql import load_sql
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Key = tuple[str, str]
 
 _IDS_AT_ONCE: Final = 10_000
+_ROWS_AT_ONCE: Final = 250_000
 
 
 class LedgerStore:
@@ -98,6 +102,57 @@ class LedgerStore:
             except ODD:
                 continue  # nobody can say what it would be
         return booked
+
+    # --- what the section of events asks --------------------------------------------------------
+
+    def told_since(self, scope: Scope) -> datetime | None:
+        """When the oldest event was made that anybody told us of; None before the first."""
+        (row,) = self._rows("first_told", scope._asdict())
+        found: datetime | None = row["told_since"]
+        return found
+
+    def unknown_events(self, scope: Scope, ids: Sequence[str]) -> set[str]:
+        """Those event ids that the ledger lacks."""
+        missing: set[str] = set()
+        for at in range(0, len(ids), _IDS_AT_ONCE):
+            part = {**scope._asdict(), "ids": list(ids[at : at + _IDS_AT_ONCE])}
+            missing |= {row["id"] for row in self._rows("unknown_events", part)}
+        return missing
+
+    def unknown_versions(
+        self, scope: Scope, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
+        """Events made in `[start, end)` that wait in quarantine because of their API version.
+
+        Shapes: as `events_of`, with api_version; object and id are None where the body names none.
+        """
+        span = {**scope._asdict(), "start": start, "end": end}
+        found = []
+        for row in self._rows("unknown_version_events", span):
+            kind, object_id = _subject(row.pop("body"))
+            instants = {name: row[name].isoformat() for name in ("created_at", "received_at")}
+            found.append({**row, **instants, "object": kind, "id": object_id})
+        return found
+
+    def waiting_questions(self, scope: Scope, objects: Iterable[Key]) -> set[Key]:
+        """Those (object, id) pairs that Stripe is about to be asked about again."""
+        return {
+            (row["object"], row["id"])
+            for part in _parts(objects)
+            for row in self._rows("waiting_questions", {**scope._asdict(), **part})
+        }
+
+    def mirrored_rows(
+        self, resource: str, scope: Scope, start: datetime, end: datetime
+    ) -> Iterator[pl.DataFrame]:
+        """Living rows of the mirror made in `[start, end)`, some at a time; read it to its end.
+
+        Grain: one object, with the fields that no class but stale_row names.
+        """
+        span = {**scope._asdict(), "start": start, "end": end}
+        statement = load_sql(f"audit/living_{resource}")
+        with self._reading() as connection:
+            yield from copy_batches(connection, statement, span, batch_rows=_ROWS_AT_ONCE)
 
     def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         with self._reading() as connection:

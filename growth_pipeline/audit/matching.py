@@ -112,6 +112,7 @@ class Matcher:
         self._books: Table = [*books.charged, *self._linked(books.loose)]
         self._returned = self._returned_money()
         self._parts: dict[str, list[tuple[str, str]]] = {}
+        self._settled: list[Row] | None = None
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -182,11 +183,28 @@ class Matcher:
 
     def fees(self) -> list[Row]:
         """Stripe's fees of the month's settled charges, by settlement currency."""
-        paths = self._sources.paths_from_month_on("balance_transactions")
-        if not paths:
-            return []
-        tables = {"balance_transactions": paths, "charges": self._sources.paths("charges")}
-        return self._rows("charge_fees", tables, {"cutoff": self._window.cutoff})
+        return [
+            {"currency": row["settled_in"], "fees_minor": row["fee_minor"]}
+            for row in self.settled_parts()
+            if row["part"] == "charges" and row["of_currency"] and row["settled_in"]
+        ]
+
+    def settled_parts(self) -> list[Row]:
+        """Objects of the month against the balance transactions that moved their money.
+
+        Grain: a kind of object, its currency and the one it settled in. Asked once.
+        """
+        if self._settled is None:
+            paths = self._sources.paths_from_month_on("balance_transactions")
+            names = ("charges", "refunds", "disputes", "payouts")
+            tables = {name: self._of_month(name) for name in names}
+            params = {
+                "until": min(self._window.end, self._window.cutoff),
+                "cutoff": self._window.cutoff,
+            }
+            tables |= {"balance_transactions": paths}
+            self._settled = self._rows("settled_parts", tables, params) if paths else []
+        return self._settled
 
     # --- what the month's files say of single objects ---------------------------------------
 

@@ -15,7 +15,8 @@ from growth_pipeline.audit.findings import Verdict, count_by_severity
 from growth_pipeline.audit.page_findings import findings_blocks, suppressed_blocks
 from growth_pipeline.audit.page_sections import (
     VERDICT_TONES,
-    at_risk,
+    boundary_blocks,
+    risk_cell,
     sections_blocks,
     side_by_side,
     trend_blocks,
@@ -73,12 +74,12 @@ def build_page(
     drawn = pictures or Pictures()
     blocks = [
         *_summary(audit),
-        *([drawn.overview] if drawn.overview else []),
         *side_by_side(audit),
-        *at_risk(audit),
+        *([drawn.overview] if drawn.overview else []),
         *_what_to_do(audit),
         *_changes(audit),
         *_restatements(audit),
+        *boundary_blocks(audit),
         *trend_blocks(trend, drawn.trend),
         *sections_blocks(audit),
         *findings_blocks(counted(audit)),
@@ -121,11 +122,8 @@ def _answer(audit: Audit) -> str:
 
 
 def _risk(audit: Audit) -> Cell:
-    parts: list[Cell] = []
-    for currency, risk in money_at_risk(audit.findings).items():
-        once = risk.payments + risk.beside
-        parts += [money_part(once, currency)] if once else []
-        parts += [(money_part(risk.monthly, currency), " a month")] if risk.monthly else []
+    risks = money_at_risk(audit.findings)
+    parts: list[Cell] = [risk_cell(risk, currency) for currency, risk in risks.items()]
     unknown = unknown_impacts(audit.findings)
     parts += [f"{format_number(unknown)} of unknown size"] if unknown else []
     return joined(parts) if parts else "none"
@@ -156,10 +154,10 @@ def _what_to_do(audit: Audit) -> list[Block]:
         count = f" ({format_number(step['count'])}): "
         items.append((Code(step["code"]), count, text, " Run ", Code(step["command"]), "."))
     last = (
-        "Findings close by themselves when an audit no longer sees them. Nothing of yours is "
-        "changed before a plan was shown."
+        "`growth repair` shows a plan and changes nothing until it is given `--apply`. Findings "
+        "close by themselves when an audit no longer sees them."
     )
-    return [Heading(2, "What to do"), Steps(tuple(items)), Paragraph(last)]
+    return [Heading(2, "What to do"), Steps(tuple(items)), Paragraph(quoted(last))]
 
 
 def _changes(audit: Audit) -> list[Block]:
@@ -167,19 +165,10 @@ def _changes(audit: Audit) -> list[Block]:
     changes = audit.changes
     if not changes:
         return []
-    counts = changes.get("findings") or {}
-    moved = ", ".join(f"{_known(count)} {name}" for name, count in counts.items())
-    payments = changes.get("payments") or {}
-    facts = [f"Findings: {moved}." if moved else ""]
-    facts += [
-        f"Payments: {_known(payments.get('changed_at_stripe'))} changed at Stripe, "
-        f"{_known(payments.get('changed_in_books'))} in the books, "
-        f"{_known(payments.get('judged_again'))} judged again, "
-        f"{_known(payments.get('taken_over'))} taken over."
-    ] * bool(payments)
-    blocks: list[Block] = [Heading(2, "What changed since the last audit")]
-    blocks += [Paragraph(quoted(str(changes["said"])))] if changes.get("said") else []
-    blocks += [Paragraph(fact) for fact in facts if fact]
+    blocks: list[Block] = [
+        Heading(2, "What changed since the last audit"),
+        Paragraph(quoted(str(changes.get("said") or "unknown"))),
+    ]
     if previous := changes.get("previous_audit_id"):
         blocks.append(Paragraph(("Compared with audit ", Data(str(previous)), ".")))
     return blocks

@@ -50,7 +50,7 @@ def findings_blocks(findings: Sequence[Finding]) -> list[Block]:
         of_severity = [finding for finding in shown if finding.severity is severity]
         total = sum(finding.severity is severity for finding in findings)
         if of_severity:
-            blocks.append(Heading(3, f"{severity}: {_counted(total)}"))
+            blocks.append(Heading(3, f"{severity}: {findings_counted(total)}"))
             blocks.append(_table(of_severity, f"{severity} findings, the most money first"))
     left = len(findings) - len(shown)
     if left:
@@ -77,7 +77,8 @@ def suppressed_blocks(findings: Sequence[Finding]) -> list[Block]:
     ]
 
 
-def _counted(number: int) -> str:
+def findings_counted(number: int) -> str:
+    """A number of findings in words, "1 finding"."""
     return f"{format_number(number)} finding{'s' * (number != 1)}"
 
 

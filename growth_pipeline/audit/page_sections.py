@@ -11,8 +11,8 @@ from typing import Any, Final
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, SECTIONS, Severity
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.page_findings import TONES
-from growth_pipeline.audit.summary import TrendPoint, counted, is_monthly, money_at_risk
+from growth_pipeline.audit.page_findings import TONES, findings_counted
+from growth_pipeline.audit.summary import Risk, TrendPoint, counted, is_monthly, money_at_risk
 from growth_pipeline.audit.totals import CurrencyTotals
 from growth_pipeline.core.display import format_number
 from growth_pipeline.core.documents import (
@@ -40,12 +40,52 @@ VERDICT_TONES: Final[Mapping[str, Tone]] = {
 }
 _SIDES_HEAD: Final = ("", "Stripe", "Database", "Database - Stripe")
 _NUMBERS: Final = frozenset({1, 2, 3})
+_NOT_KNOWN: Final = "\N{EN DASH}"
 
 
 # --- side by side --------------------------------------------------------------------------------
 
 
 def side_by_side(audit: Audit) -> list[Block]:
+    """One line a currency: payments and net of both sides, their difference, the money at risk."""
+    risks = money_at_risk(audit.findings)
+    currencies = sorted({*audit.totals, *risks})
+    if not currencies:
+        return []
+    rows = tuple(
+        (_currency(one), *_both_sides(audit.totals.get(one), one), risk_cell(risks.get(one), one))
+        for one in currencies
+    )
+    sides = ("Payments at Stripe", "in the database", "Net at Stripe", "in the database")
+    head = ("Currency", *sides, "Database - Stripe", "Money at risk")
+    caption = (
+        "Settled payments of the month. Money at risk adds the impacts of HIGH and MEDIUM findings "
+        "without their signs: mistakes never cancel out"
+    )
+    table = Table(caption, head, rows, frozenset(range(1, 7)))
+    return [Heading(2, "Stripe and the database side by side"), table]
+
+
+def _both_sides(totals: CurrencyTotals | None, currency: str) -> tuple[Cell, ...]:
+    if totals is None:
+        return (_NOT_KNOWN,) * 5
+    nets = (totals.stripe.net_minor, totals.booked.net_minor)
+    counts = (format_number(totals.stripe.count), format_number(totals.booked.count))
+    difference = money_part(totals.difference, currency, signed=True)
+    return (*counts, *(money_part(net, currency) for net in nets), difference)
+
+
+def risk_cell(risk: Risk | None, currency: str) -> Cell:
+    """Money at risk in one currency; what is worth its amount every month stands apart."""
+    if risk is None:
+        return money_part(0, currency)
+    once = risk.payments + risk.beside
+    parts: list[Cell] = [money_part(once, currency)] if once else []
+    parts += [(money_part(risk.monthly, currency), " a month")] if risk.monthly else []
+    return joined(parts) if parts else money_part(0, currency)
+
+
+def _payments(audit: Audit) -> list[Block]:
     """Settled payments of both sides by currency, with the bridge that explains the difference."""
     if not audit.totals:
         return []
@@ -56,7 +96,7 @@ def side_by_side(audit: Audit) -> list[Block]:
     table = Table(caption, _SIDES_HEAD, tuple(rows), _NUMBERS)
     bridges = Steps(tuple(_bridge(*one) for one in audit.totals.items()), numbered=False)
     said = "From Stripe's net to ours: what the findings and the cut-off explain, and what is left."
-    return [Heading(2, "Stripe and the database side by side"), table, Paragraph(said), bridges]
+    return [table, Paragraph(said), bridges]
 
 
 def _currency_rows(currency: str, totals: CurrencyTotals) -> list[tuple[Cell, ...]]:
@@ -85,7 +125,7 @@ def _bridge(currency: str, totals: CurrencyTotals) -> Cell:
     return (_currency(currency), ": ", difference, " = ", *told)
 
 
-def _currency(currency: str) -> Code | Data:
+def _currency(currency: str) -> Data:
     return Data(currency.upper())
 
 
@@ -104,28 +144,6 @@ def _figure(value: Any, currency: str | None) -> Cell:
     return money_part(value, currency) if currency else format_number(value)
 
 
-# --- money at risk -------------------------------------------------------------------------------
-
-
-def at_risk(audit: Audit) -> list[Block]:
-    """Absolute impacts of findings that count, by currency and kind of money."""
-    risks = money_at_risk(audit.findings)
-    if not risks:
-        return []
-    rows = tuple(
-        (
-            _currency(currency),
-            money_part(risk.payments, currency),
-            money_part(risk.beside, currency),
-            money_part(risk.monthly, currency),
-        )
-        for currency, risk in risks.items()
-    )
-    head = ("Currency", "Payments", "Fees, balance, invoices, payouts", "Subscriptions, a month")
-    caption = "Impacts of HIGH and MEDIUM findings without their signs: mistakes never cancel out"
-    return [Heading(2, "Money at risk"), Table(caption, head, rows, _NUMBERS)]
-
-
 # --- kinds of object -----------------------------------------------------------------------------
 
 
@@ -137,21 +155,26 @@ def sections_blocks(audit: Audit) -> list[Block]:
         of_section.setdefault(CODES[finding.code].section, []).append(finding)
     blocks: list[Block] = []
     for name in [*SECTIONS, *(other for other in told if other not in SECTIONS)]:
-        if name in told or name in of_section:
-            blocks += _section(name, told.get(name, {}), of_section.get(name, []))
+        figures = _payments(audit) if name == "payments" else []
+        if name in told or name in of_section or figures:
+            blocks += _section(name, told.get(name, {}), of_section.get(name, []), figures)
     return [Heading(2, "By kind of object"), *blocks] if blocks else []
 
 
-def _section(name: str, told: Mapping[str, Any], findings: Sequence[Finding]) -> list[Block]:
-    blocks: list[Block] = [Heading(3, name.replace("_", " ").capitalize())]
+def _section(
+    name: str, told: Mapping[str, Any], findings: Sequence[Finding], figures: list[Block]
+) -> list[Block]:
+    blocks: list[Block] = [Heading(3, name.replace("_", " ").capitalize()), *figures]
     if "judged" in told:
-        judged, found = format_number(int(told["judged"])), format_number(len(findings))
-        blocks.append(Paragraph(f"{judged} compared, {found} findings."))
+        judged = format_number(int(told["judged"]))
+        blocks.append(Paragraph(f"{judged} compared, {findings_counted(len(findings))}."))
     blocks += [Paragraph(("Not judged: ", quoted(str(why)))) for why in told.get("not_judged", ())]
     sides = told.get("sides") or {}
     if sides:
-        rows = tuple(_side_row(measure, side) for measure, side in sides.items())
-        blocks.append(Table(f"{name.capitalize()} on both sides", _SIDES_HEAD, rows, _NUMBERS))
+        placed = sorted(sides.items(), key=lambda one: one[1].get("place", 0))
+        rows = tuple(_side_row(measure, side) for measure, side in placed)
+        caption = f"{name.capitalize()} on both sides; {_NOT_KNOWN} is not known there"
+        blocks.append(Table(caption, _SIDES_HEAD, rows, _NUMBERS))
     if findings:
         blocks.append(_classes(name, findings))
     return blocks
@@ -160,7 +183,9 @@ def _section(name: str, told: Mapping[str, Any], findings: Sequence[Finding]) ->
 def _side_row(measure: str, side: Mapping[str, Any]) -> tuple[Cell, ...]:
     currency = side.get("currency")
     compared = _compared(side.get("stripe"), side.get("database"), currency)
-    return (str(measure).replace("_", " "), *compared)
+    named = str(side.get("measure") or measure).replace("_", " ")
+    name: Cell = (_currency(str(currency)), f" {named}") if currency else named
+    return (name, *(_NOT_KNOWN if cell == "unknown" else cell for cell in compared))
 
 
 def _classes(name: str, findings: Iterable[Finding]) -> Table:
@@ -188,6 +213,39 @@ def _impacts(code: str, findings: Iterable[Finding]) -> Cell:
             sums[currency] = sums.get(currency, 0) + impact_minor
     moved = joined(money_part(minor, one, signed=True) for one, minor in sorted(sums.items()))
     return (moved, " a month") if sums and is_monthly(code) else moved
+
+
+# --- the month's limits --------------------------------------------------------------------------
+
+
+def boundary_blocks(audit: Audit) -> list[Block]:
+    """Where the month begins and ends in its zone and in UTC, and the money that lies between."""
+    told = audit.boundaries or {}
+    stretches = told.get("between") or ()
+    if not stretches:
+        return []
+    limits = (
+        f"In {told.get('tz')} the month goes from {told.get('start')} to {told.get('end')}, in UTC "
+        f"from {told.get('utc_start')} to {told.get('utc_end')} (ends exclusive)."
+    )
+    rows = tuple(row for stretch in stretches for row in _stretch_rows(stretch))
+    head = ("Between", "Counted in", "Currency", "Stripe's net", "Booked net")
+    caption = "Settled money that only one of the two months holds"
+    table = Table(caption, head, rows, frozenset({3, 4}))
+    return [Heading(2, "Where the month begins and ends"), Paragraph(limits), table]
+
+
+def _stretch_rows(stretch: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
+    name = f"{stretch.get('edge')}: {stretch.get('since')} to {stretch.get('until')}"
+    held = {"zone": "this month", "utc": "the month in UTC"}.get(str(stretch.get("counted_in")), "")
+    stripe, books = stretch.get("stripe"), stretch.get("books") or {}
+    rows: list[tuple[Cell, ...]] = []
+    for currency in sorted({*(stripe or {}), *books}) or [""]:
+        theirs = None if stripe is None else (stripe.get(currency) or {}).get("net_minor", 0)
+        ours = (books.get(currency) or {}).get("net_minor", 0)
+        cells = (_figure(theirs, currency or None), _figure(ours, currency or None))
+        rows.append((name, held, _currency(currency) if currency else "none", *cells))
+    return rows
 
 
 # --- the last months -----------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def repair_month(
 
 
 def _selection(place: Place, audits: AuditStore, only: Sequence[str]) -> tuple[Selection, str]:
-    audit = audits.latest(place.scope, place.month)
+    audit = audits.latest(place.scope, place.month, tz=place.tz)
     if audit is None:
         raise GrowthError(
             f"{place.month} was not audited yet, so nothing is known to repair",

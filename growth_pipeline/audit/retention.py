@@ -56,7 +56,7 @@ class Cleaning:
     """What a cleaning removes and keeps.
 
     `removed`: paths of files. `byte_count`: their bytes. `kept`: files that stay. `forgotten`:
-    audits that have no file of their own left. `missing`: paths that must stay and are gone already.
+    audits that have no file of their own left. `missing`: paths that must stay and are gone.
     """
 
     removed: tuple[str, ...]

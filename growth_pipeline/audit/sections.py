@@ -17,7 +17,7 @@ from growth_pipeline.audit.confirm import Asker
 from growth_pipeline.audit.deliveries import Deliveries
 from growth_pipeline.audit.evidence import Frame
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.matching import QueryEngine, Row, Table, Window
+from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Table, Window
 from growth_pipeline.audit.sources import Problem, Sources
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.core.ids import Scope
@@ -42,6 +42,7 @@ class View:
     asker: Asker
     frame: Frame
     deliveries: Deliveries | None = None
+    matcher: Matcher | None = None  # none without the month's charges
 
     def trace(self, objects: Iterable[Key]) -> Trace:
         """What is known of how these (object, id) pairs reached us: causes.cause_of_object asks it.
@@ -100,7 +101,11 @@ class Section:
             "section": self.name,
             "judged": self.judged,
             "findings": len(self.findings),
-            "sides": {name: dict(side) for name, side in self.sides.items()},
+            # Postgres sorts the keys of JSON: the place keeps the order of a bridge's lines.
+            "sides": {
+                name: {**side, "place": place}
+                for place, (name, side) in enumerate(self.sides.items())
+            },
             "not_judged": list(self.not_judged),
         }
 

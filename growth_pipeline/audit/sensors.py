@@ -7,9 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from growth_pipeline.audit.schedules import audit_job, due_months, request_audit
+from growth_pipeline.audit.schedules import audit_job, due_by_settings, request_audit
 from growth_pipeline.core.periods import Month
-from growth_pipeline.settings import load_settings
 
 FINDINGS = dg.AssetKey(["audit", "findings"])
 FIRST_EXTRACT = dg.AssetKey(["billing", "charges_extract"])
@@ -19,15 +18,19 @@ _PATIENCE = timedelta(hours=3)
 
 
 def missing_audits(
-    now: datetime, *, previous_month_days: int, audited_since: Callable[[Month, datetime], bool]
+    now: datetime,
+    *,
+    due_at: Callable[[date], list[Month]],
+    audited_since: Callable[[Month, datetime], bool],
 ) -> list[tuple[date, Month]]:
     """Days and months whose audit was due yesterday or today and did not happen since.
 
-    A later audit of the month covers the earlier day. Shapes: at most one entry a month.
+    `due_at` gives the months of a day. A later audit of the month covers the earlier day. Shapes:
+    at most one entry a month.
     """
     due: dict[Month, date] = {}
     for moment in (now - _PATIENCE - timedelta(days=1), now - _PATIENCE):
-        for month in due_months(moment.date(), previous_month_days=previous_month_days):
+        for month in due_at(moment.date()):
             due.setdefault(month, moment.date())
     return [
         (day, month)
@@ -55,10 +58,6 @@ def missing_audits_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResul
         )
         return bool(instance.fetch_materializations(wanted, limit=1).records)
 
-    missing = missing_audits(
-        datetime.now(UTC),
-        previous_month_days=load_settings().audit.previous_month_days,
-        audited_since=audited_since,
-    )
+    missing = missing_audits(datetime.now(UTC), due_at=due_by_settings, audited_since=audited_since)
     requests = [request_audit(month, day, kind="gap") for day, month in missing]
     return dg.SensorResult(run_requests=requests[:REQUESTS_A_TICK])

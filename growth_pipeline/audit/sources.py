@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from growth_pipeline.storage.lake import Manifest
 
 # Parts of a payment that may be younger than its month: looked for in every later month too.
-LATER_PARTS = ("refunds", "disputes", "balance_transactions")
+LATER_PARTS = ("refunds", "disputes", "balance_transactions", "invoice_payments")
 
 # Files that make up one month must not know it at instants further apart than this.
 FILES_APART: Final = timedelta(hours=24)
@@ -97,11 +97,13 @@ class Sources:
 
     def certificates(self) -> list[dict[str, Any]]:
         """What was read for the month, and proof that it was read to the end; one per file."""
-        return [
-            _certificate(resource, manifest)
-            for resource in AUDITED_OBJECTS
-            for manifest in self.files.get(resource) or [None]
-        ]
+        found: list[dict[str, Any]] = []
+        for resource in AUDITED_OBJECTS:
+            files = self.files.get(resource, ())
+            found += [_certificate(resource, one) for one in files]
+            if not files:
+                found.append({"resource": resource, "complete": False})
+        return found
 
     def _within(self, manifests: Iterable[Manifest], end: int | None) -> Sequence[str]:
         paths = [one.path for one in manifests]
@@ -262,9 +264,7 @@ def _covers_all(sources: Sources, resource: str) -> bool:
     return reached >= until
 
 
-def _certificate(resource: str, manifest: Manifest | None) -> dict[str, Any]:
-    if manifest is None:
-        return {"resource": resource, "complete": False}
+def _certificate(resource: str, manifest: Manifest) -> dict[str, Any]:
     return {
         **manifest.certificate,
         "resource": resource,

@@ -135,13 +135,17 @@ class AuditStore:
         self, scope: Scope, *, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
         """Sums of the mirror's balance transactions created in `[start, end)`, by currency."""
-        return self._rows("mirrored_balance", {**scope._asdict(), "start": start, "end": end})
+        return self._rows(
+            "balance_totals_of_mirror", {**scope._asdict(), "start": start, "end": end}
+        )
 
     def payout_totals(
         self, scope: Scope, *, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
         """Sums of the mirror's payouts created in `[start, end)`, by currency."""
-        return self._rows("mirrored_payouts", {**scope._asdict(), "start": start, "end": end})
+        return self._rows(
+            "payout_totals_of_mirror", {**scope._asdict(), "start": start, "end": end}
+        )
 
     def mirrored(self, objects: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """Mirrored objects of these (object, id) pairs, in whatever scope."""

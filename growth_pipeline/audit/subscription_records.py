@@ -58,10 +58,11 @@ class Records:
         while True:
             params = {"after": after, "rows": ROWS_AT_ONCE}
             rows = self._view.rows("subscriptions_after", table, params)
-            if not rows:
+            if rows:
+                yield self._listed(rows)
+            if len(rows) < ROWS_AT_ONCE:
                 return
             after = rows[-1]["id"]
-            yield self._listed(rows)
 
     def crowded(self) -> dict[str, list[State]]:
         """Running subscriptions of customers who have several, by customer, from all files."""
@@ -73,7 +74,7 @@ class Records:
 
     def mirrored(self, ids: Iterable[str]) -> dict[str, State]:
         """The mirror's states of these subscriptions, by id."""
-        rows = self._rows("mirrored_subscriptions", ids=sorted(ids))
+        rows = self._rows("subscriptions_in_mirror", ids=sorted(ids))
         catalogue = self._catalogue(
             [row["id"] for row in rows],
             {row["customer"] for row in rows},
@@ -156,7 +157,7 @@ class Records:
         return {row["id"]: row["email"] for row in rows}
 
     def mapped_customers(self) -> list[Row]:
-        """Customers of the month with a living user: id, user_id, users, is_mirrored, deleted_at."""
+        """Customers of the month with a living user, and whether the mirror knows them."""
         return self._rows("mapped_customers_of_month", **self._span())
 
     def listed_customers(self, ids: Iterable[str], *, everywhere: bool) -> set[str]:
@@ -189,8 +190,10 @@ class Records:
                 changed.add(str(event["data"]["object"]["id"]))
                 return 0
 
-            since = {"type": _TELLING, "created[gte]": str(self._view.window.cutoff)}
-            if isinstance(self._view.asker.total_of("events", since, note), NoAnswer):
+            window = self._view.window
+            bounds = {"created[gte]": str(window.cutoff), "created[lt]": str(window.as_of + 1)}
+            told = self._view.asker.total_of("events", {"type": _TELLING, **bounds}, note)
+            if isinstance(told, NoAnswer):
                 # Events are evidence only: without them the files decide, and no source is missing.
                 self._view.asker.failures.pop("events", None)
             self._changed = frozenset(changed)

@@ -29,6 +29,7 @@ SILENT = (
 # Classes in which only what the application tells can differ.
 _OF_APPLICATION = frozenset({"paid_not_provisioned", "provisioned_not_paid"})
 _BY_HAND = "hand"
+_LETS_IN = frozenset({"trialing", "active", "past_due"})
 
 
 def examine_subscriptions(view: View) -> Section:
@@ -53,7 +54,7 @@ class _Figures:
             self.live[place] += state is not None and state.is_live
             if state is not None:
                 self._add_mrr(state.currency, place, state.mrr(pair.at))
-        self.access[0] += pair.stripe is not None and pair.stripe.status == "active"
+        self.access[0] += pair.stripe is not None and pair.stripe.status in _LETS_IN
         self.access[1] += pair.entitlement is not None and pair.entitlement.lets_in(pair.at)
 
     def _add_mrr(self, currency: str, place: int, minor: int | None) -> None:
@@ -65,7 +66,9 @@ class _Figures:
         """As the report prints them."""
         found = {"live": _side("live subscriptions", *self.live)}
         if is_told:
-            found["access"] = _side("active at Stripe, with access here", *self.access)
+            found["access"] = _side(
+                "trialing, active or past due at Stripe; with access here", *self.access
+            )
         for currency, sums in sorted(self.mrr.items()):
             found[f"mrr {currency}"] = _side("MRR", *sums, currency=currency)
         return found

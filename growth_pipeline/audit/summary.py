@@ -13,7 +13,8 @@ from typing import Any, Final
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, Cause, Severity
 from growth_pipeline.audit.findings import Finding, action_of, count_by_severity
-from growth_pipeline.core.periods import PeriodState
+from growth_pipeline.audit.repair import repairable
+from growth_pipeline.core.periods import UTC_NAME, PeriodState
 
 TREND_MONTHS: Final = 12
 # Impact of these sections is worth a month of a subscription, not a payment.
@@ -127,10 +128,18 @@ def recommendations(audit: Audit) -> list[dict[str, Any]]:
             "severity": str(findings[0].severity),
             "text": action_of(code, _main_cause(findings), audit.month),
             "repair": findings[0].evidence.get("repair"),
-            "command": findings[0].command,
+            "command": _command(audit, findings[0]),
         }
         for code, findings in of_class.items()
     ]
+
+
+def _command(audit: Audit, finding: Finding) -> str:
+    """The command that mends a class, or else the one that looks again."""
+    if finding.code not in repairable():
+        return finding.command
+    zone = "" if audit.tz == UTC_NAME else f" --tz {audit.tz}"
+    return f"growth repair --month {audit.month}{zone}"
 
 
 def _main_cause(findings: list[Finding]) -> Cause:

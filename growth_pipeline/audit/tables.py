@@ -88,6 +88,7 @@ def to_dict(audit: Audit, *, trend: Sequence[TrendPoint] = ()) -> dict[str, Any]
         "changes": None if audit.changes is None else dict(audit.changes),
         "close": None if audit.close is None else dict(audit.close),
         "restatements": [dict(one) for one in audit.restatements],
+        "boundaries": None if audit.boundaries is None else dict(audit.boundaries),
         "trend": [point.to_dict() for point in trend],
         "audit_id": str(audit.audit_id),
         "run_id": audit.run_id,

@@ -297,6 +297,11 @@ def _decide_thin(envelope: Envelope) -> Decision:
     return Decision(Handling.FETCH)
 
 
+def is_needed(event_type: str) -> bool:
+    """Whether an event of that type is kept in the inbox when Stripe lists it."""
+    return not _is_ignored(event_type)
+
+
 def _not_needed(event_type: str) -> Decision:
     return Decision(Handling.IGNORE, f"not_needed: nothing we keep changes with {event_type}")
 

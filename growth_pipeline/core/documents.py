@@ -37,6 +37,11 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Amount(Words):
+    """Money in words; a face keeps it on one line."""
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """Somebody's text (an id, a name, a reason): shown as it is, never read as markup or link."""
 
@@ -135,13 +140,13 @@ class Document:
     tone: Tone = Tone.PLAIN
 
 
-def money_part(minor: int, currency: str, *, signed: bool = False) -> Words | Data:
+def money_part(minor: int, currency: str, *, signed: bool = False) -> Amount | Data:
     """Money as a piece of text; a code outside ISO 4217 makes it somebody's text.
 
     Units: minor units of `currency`. `signed`: a difference, which shows its sign.
     """
     text = (format_signed_money if signed else format_money)(minor, currency)
-    return Words(text) if currency in ISO_CURRENCIES else Data(text)
+    return Amount(text) if currency in ISO_CURRENCIES else Data(text)
 
 
 def quoted(text: str) -> Cell:

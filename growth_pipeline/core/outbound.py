@@ -50,7 +50,7 @@ class Target:
 
 
 class ForbiddenTargetError(ValueError):
-    """The URL may not be called. The sentence gives the reason and never the URL: it is a secret."""
+    """The URL may not be called. The sentence gives the reason, never the URL: it is a secret."""
 
 
 def read_target(url: str, *, allow_loopback: bool = False) -> Target:

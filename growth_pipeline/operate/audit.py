@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from growth_pipeline.audit.sources import LATER_PARTS
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
-from growth_pipeline.core.periods import Month, PeriodState
+from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
 from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import github_summary_path, load_settings
@@ -23,11 +24,12 @@ from growth_pipeline.settings import github_summary_path, load_settings
 Say = Callable[[str], None]
 
 AUDIT_JOB = "audit_job"
+_ZONED = ("audit__findings", "audit__report")  # steps that are told the zone
 # GitHub refuses a longer summary of a step. Source: GitHub Actions, "Job summaries", limits.
 _SUMMARY_LIMIT = 1 << 20
 _CUT = b"\n\nThe report is longer than a summary may be: the rest is in its files.\n"
-# Money of a month comes back in later ones; the job itself reads the month alone.
-_RETURNS = ("billing/refunds_extract", "billing/disputes_extract")
+# What belongs to a month may be younger than it; the job itself reads the month alone.
+_RETURNS = tuple(f"billing/{name}_extract" for name in LATER_PARTS)
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,20 @@ class Report:
         return int(codes[self.verdict])
 
 
-def month_to_audit(month: Month, *, now: datetime) -> Month:
-    """The month, if there is anything in it yet.
+def month_to_audit(month: Month, *, now: datetime, tz: str = "") -> ZonedMonth:
+    """The month of a zone, if there is anything in it yet; `tz` "" is the configured zone.
 
-    Raises: UsageError for a month in the future.
+    Raises: UsageError for an unknown zone, or a month that has not begun there and in UTC.
     """
-    if month.state(now) is PeriodState.NOT_BEGUN:
-        raise UsageError(
-            f"{month} has not begun", remedy=f"the newest month to audit is {Month.of(now)}"
-        )
-    return month
+    period = ZonedMonth(month, tz or load_settings().audit.time_zone)
+    for one in (period, month):
+        if one.state(now) is PeriodState.NOT_BEGUN:
+            where = "" if period.tz == UTC_NAME else f" in {'UTC' if one is month else period.tz}"
+            newest = min(ZonedMonth.of(now, period.tz).month, Month.of(now))
+            raise UsageError(
+                f"{month} has not begun{where}", remedy=f"the newest month to audit is {newest}"
+            )
+    return period
 
 
 def check_output(path: Path) -> Path:
@@ -98,11 +104,12 @@ def check_output(path: Path) -> Path:
         raise _unwritable(path, error) from None
 
 
-def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Report:
-    """Run the month's audit in this process, recorded in Dagster like any other run.
+def audit_month(period: ZonedMonth, *, now: datetime, dry_run: bool, say: Say) -> Report:
+    """Run the audit of a zone's month in this process, recorded in Dagster like any other run.
 
     Raises: the GrowthError of the step that failed; GrowthError when no report came out.
     """
+    month = period.month
     log_for_a_person(say)
     with open_home() as home:
         if home.is_demo:
@@ -117,14 +124,21 @@ def audit_month(month: Month, *, now: datetime, dry_run: bool, say: Say) -> Repo
         # Only now: Dagster reads its home from the environment that open_home made.
         from growth_pipeline.definitions import launch
 
-        say(f"auditing {month}" + (" (dry run: nothing is kept)" if dry_run else ""))
-        if month.state(now) is PeriodState.OPEN:
+        zone = "" if period.tz == UTC_NAME else f" of {period.tz}"
+        say(f"auditing {month}{zone}" + (" (dry run: nothing is kept)" if dry_run else ""))
+        if period.state(now) is PeriodState.OPEN:
             say(f"{month} is not over: every number is provisional")
-        elif not dry_run:
+        elif not dry_run and month < Month.of(now):
             say("reading what was returned since")
             span = (month.next.key, Month.of(now).key)
             launch("extract_job", partition_range=span, assets=_RETURNS)
-        launched = launch(AUDIT_JOB, partition_key=month.key, dry_run=dry_run, on_progress=say)
+        launched = launch(
+            AUDIT_JOB,
+            partition_key=month.key,
+            run_config={"ops": {name: {"config": {"tz": period.tz}} for name in _ZONED}},
+            dry_run=dry_run,
+            on_progress=say,
+        )
     if "json" not in launched.documents:
         raise GrowthError(
             f"the audit of {month} ended without a report",

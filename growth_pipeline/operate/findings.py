@@ -304,7 +304,7 @@ def give_owner(finding: str, owner: str | None, *, dry_run: bool, say: Say) -> D
 
 def _is_about(one: Suppression, about: About, row: Mapping[str, Any] | None) -> bool:
     if row is not None:
-        return one.fingerprint == row["fingerprint"]
+        return one.fingerprint == str(row["fingerprint"])
     return one.code == about.code and one.month == about.month
 
 

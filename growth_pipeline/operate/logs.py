@@ -8,11 +8,21 @@ from collections.abc import Callable
 
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+from structlog.typing import EventDict, WrappedLogger
+
+from growth_pipeline.core.plain_text import record
 
 
 def log_for_a_person(say: Callable[[str], None]) -> None:
-    """Errors go to stderr; each retry becomes one line. Stdout stays free for data."""
+    """Errors go to stderr, one line a record; each retry becomes one line. Stdout is for data."""
     structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _one_line,
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -21,3 +31,8 @@ def log_for_a_person(say: Callable[[str], None]) -> None:
         say(f"{details.caused_by}: trying again in {details.wait_for:.1f} s")
 
     set_on_retry_hooks([tell])
+
+
+def _one_line(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """A text of somebody's neither forges a second record nor colours the terminal."""
+    return {name: record(part) if isinstance(part, str) else part for name, part in event.items()}

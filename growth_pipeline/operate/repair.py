@@ -22,7 +22,6 @@ from growth_pipeline.audit.repair_run import Outcome, Repair, Stores, repair_mon
 from growth_pipeline.audit.repair_store import CarriedOut, Place, RepairStore
 from growth_pipeline.audit.repair_undo import Undone, undo_repair
 from growth_pipeline.core.errors import ExitCode
-from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline.operate.audit import check_output, month_to_audit, write_file
 from growth_pipeline.operate.home import check_home, migrate_home, open_home
@@ -43,7 +42,7 @@ class Wanted:
     """What the command line asks for; nothing of it is checked yet."""
 
     month: Month
-    tz: str
+    tz: str | None
     only: Sequence[str]
     apply: bool
     dry_run: bool
@@ -73,7 +72,7 @@ class Report:
 def wanted(
     month: str | None,
     *,
-    tz: str,
+    tz: str | None,
     only: Sequence[str] | None,
     apply: bool,
     dry_run: bool,
@@ -83,8 +82,8 @@ def wanted(
 
     Raises: UsageError for words that name no month, or one that has not begun.
     """
-    chosen = month_to_audit(Month.parse(month or ""), now=now)
-    return Wanted(chosen, tz, only or (), apply, dry_run)
+    chosen = month_to_audit(Month.parse(month or ""), now=now, tz=tz or "")
+    return Wanted(chosen.month, chosen.tz, only or (), apply, dry_run)
 
 
 def repair(given: Wanted, *, now: datetime, say: Say) -> Report:
@@ -99,7 +98,7 @@ def repair(given: Wanted, *, now: datetime, say: Say) -> Report:
 
         repairs = RepairStore(database)
         stores = Stores(AuditStore(database), BillingStore(database), repairs)
-        place = Place(_scope(settings), given.month, given.tz)
+        place = Place(settings.stripe.scopes[0], given.month, given.tz or settings.audit.time_zone)
         with _reader(settings) as reader:
             done = repair_month(
                 place,
@@ -160,10 +159,6 @@ def _opened(say: Say, *, writes: bool) -> Iterator[tuple[Settings, Database]]:
         (migrate_home if writes else check_home)(home)
         with Database(home.database_url, max_size=4, application_name="growth repair") as database:
             yield load_settings(), database
-
-
-def _scope(settings: Settings) -> Scope:
-    return settings.stripe.scopes[0]
 
 
 def _reader(settings: Settings) -> StripeReader:

@@ -26,7 +26,7 @@ _LETS_IN = frozenset({"active", "trialing", "past_due"})
 _COUNTED = frozenset({"active", "past_due"})
 _GRACE_DAYS = 30
 _BLOCK = 1000
-# Kept beside the columns: what the subscription bills a month before discounts, whatever its status.
+# Kept beside the columns: what it bills a month before discounts, whatever its status.
 WORTH = "worth_minor"
 INSTANTS = ("access_ends_at", "deleted_at", "written_at")
 

@@ -25,12 +25,14 @@ from growth_pipeline.sandbox.ledger import ledger_rows
 from growth_pipeline.sandbox.life import Life, World
 from growth_pipeline.sandbox.names import DAY, HOUR, Names, add_months, month_key, month_start
 from growth_pipeline.sandbox.payouts import pay_out
-from growth_pipeline.sandbox.store import Store
+from growth_pipeline.sandbox.store import TRIED_SINCE, Store
 from growth_pipeline.sandbox.stories import STORIES, begin
 
 _GOLDEN = 0.6180339887498949
 # Stripe keeps events for 30 days; a big company is given no older ones either.
 EVENT_DAYS = 30
+# So long Stripe tries to deliver an event.
+TRIED_DAYS = 3
 # Part of a kept company's file name: raise it when the same company would come out otherwise.
 CODE_VERSION = "3"
 
@@ -127,6 +129,7 @@ def build(
     store.write(shop)
     store.flush()
     pay_out(store, world)
+    store.set_fact(TRIED_SINCE, company.as_of - TRIED_DAYS * DAY)
     store.finish()
 
 

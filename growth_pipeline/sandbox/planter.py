@@ -11,10 +11,12 @@ import orjson
 
 from growth_pipeline.sandbox.company import Company
 from growth_pipeline.sandbox.journal import Json
+from growth_pipeline.sandbox.lists import RESOURCES
 from growth_pipeline.sandbox.names import Names
 from growth_pipeline.sandbox.store import Store
 
 LOST, BY_HAND, AT_STRIPE = "never_delivered", "written_by_hand", "happened_at_stripe"
+UNSAID = ""  # several causes are true
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,15 @@ class Planter:
         self.planting.tampering.append(
             {"action": "update", "charge_id": row["charge_id"], "set": values}
         )
+
+    def step(self, **step: Any) -> None:
+        """A change of the application's tables by hand."""
+        self.planting.tampering.append(step)
+
+    def find(self, table: str, object_id: str) -> Json | None:
+        """An object as it is now; None for one that is gone or never was."""
+        row = self.store.find(RESOURCES[table], object_id)
+        return None if row is None or row.hidden else dict(orjson.loads(row.body))
 
     def snapshots(self, object_id: str) -> list[tuple[str, str, Json]]:
         """Id, type and object of each event about an object."""

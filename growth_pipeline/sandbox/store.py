@@ -27,6 +27,9 @@ from growth_pipeline.sandbox.lists import (
 
 _LEVEL, _WINDOW, _MEMORY = 1, -13, 5
 _BATCH = 4000
+_PENDING, _SETTLED = b'"pending_webhooks":1', b'"pending_webhooks":0'
+# A fact: the first second of the events that Stripe still tries to deliver.
+TRIED_SINCE = "tried_since"
 LEDGER_COLUMNS = (
     "charge_id",
     "payment_intent_id",
@@ -215,13 +218,13 @@ class Store:
     def find(self, resource: Resource, object_id: str) -> Row | None:
         """An object by id; a deleted one comes with `hidden`."""
         row = self._db.execute(
-            f"select pos, created, hidden, {_kind(resource)}, body"  # noqa: S608 own names
+            f"select pos, created, hidden, {_columns(resource)}"  # noqa: S608 own names
             f" from {resource.name} where id = ?",
             (object_id,),
         ).fetchone()
         if row is None:
             return None
-        return Row(row[0], row[1], bool(row[2]), self._unpack(row[3], row[4]))
+        return Row(row[0], row[1], bool(row[2]), self._shown(*row[3:]))
 
     def page(
         self,
@@ -244,11 +247,11 @@ class Store:
             parts.append(Condition(key, values))
         order = ", ".join(f"{column} {'asc' if rising else 'desc'}" for column in columns)
         rows = self._db.execute(
-            f"select {_kind(resource)}, body from {resource.name}"  # noqa: S608 own names
+            f"select {_columns(resource)} from {resource.name}"  # noqa: S608 own names
             f" where {' and '.join(part.sql for part in parts)} order by {order} limit ?",
             (*(value for part in parts for value in part.values), limit + 1),
         ).fetchall()
-        bodies = [self._unpack(kind, body) for kind, body in rows[:limit]]
+        bodies = [self._shown(*row) for row in rows[:limit]]
         return Page(bodies[::-1] if backwards else bodies, len(rows) > limit)
 
     def events(self, *, with_lost: bool = True, bodies: bool = True) -> Iterator[Event]:
@@ -339,8 +342,22 @@ class Store:
         packed: bytes = packer.compress(body) + packer.flush()
         return packed
 
+    def _shown(self, kind: str, packed: bytes, delivered: int, created: int | None) -> bytes:
+        """A body as Stripe's API shows it: it tries to deliver an event for three days, no longer."""
+        body = self._unpack(kind, packed)
+        if created is None or (not delivered and created >= (self.fact(TRIED_SINCE) or 0)):
+            return body
+        head, _, tail = body.rpartition(_PENDING)
+        return head + _SETTLED + tail
+
     def _unpack(self, kind: str, packed: bytes) -> bytes:
         return zlib.decompressobj(_WINDOW, zdict=self._kinds[kind]).decompress(packed)
+
+
+def _columns(resource: Resource) -> str:
+    """SQL for a kind and its packed body, and for events whether and when they are delivered."""
+    about = "delivered, created" if resource.name == "events" else "0, null"
+    return f"{_kind(resource)}, body, {about}"
 
 
 def _kind(resource: Resource) -> str:

@@ -1,16 +1,17 @@
-"""Changes booked rows by hand, as the planting says: plain SQL in the product's database.
+"""Changes booked rows and the application's by hand, as the planting says: plain SQL.
 
 Values are absolute and inserts look first, so that running it twice is running it once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
 
+from growth_pipeline.sandbox.application import TABLES, as_values
 from growth_pipeline.sandbox.journal import Json
 
 _COPIED = (
@@ -32,15 +33,14 @@ def tamper(database_url: str, tampering: Iterable[Json]) -> int:
     count, absent = 0, []
     with psycopg.connect(database_url, application_name="sandbox") as connection:
         for step in tampering:
-            apply = _update if step["action"] == "update" else _copy
-            if not apply(connection, step):
-                absent.append(step["charge_id"])
+            if not _ACTIONS[step["action"]](connection, step):
+                absent.append(step.get("charge_id") or str(step.get("key")))
             count += 1
         if absent:
             connection.rollback()
             raise MissingRowsError(
-                f"{len(absent)} of {count} rows are not in billing.payments yet, the first is "
-                f"{absent[0]}; deliver and apply the events first"
+                f"{len(absent)} of {count} rows are not there yet, the first is {absent[0]}; "
+                "deliver and apply the events first, and let the application write its rows"
             )
     return count
 
@@ -81,3 +81,48 @@ def _copy(connection: psycopg.Connection, step: Json) -> bool:
         "select 1 from billing.payments where charge_id = %(_new)s and written_by = 'hand'", names
     )
     return found.fetchone() is not None
+
+
+# --- the application's tables --------------------------------------------------------------------
+
+
+def _set(connection: psycopg.Connection, step: Json) -> bool:
+    statement = sql.SQL("update billing.{} set {} where {}").format(
+        sql.Identifier(TABLES[step["table"]].name),
+        sql.SQL(", ").join(_equal(column, "new_") for column in step["set"]),
+        _is(step["key"]),
+    )
+    new = {f"new_{column}": value for column, value in as_values(step["set"]).items()}
+    return connection.execute(statement, {**new, **step["key"]}).rowcount == 1
+
+
+def _add(connection: psycopg.Connection, step: Json) -> bool:
+    values = as_values(step["row"])
+    statement = sql.SQL("insert into billing.{} ({}) values ({}) on conflict do nothing").format(
+        sql.Identifier(TABLES[step["table"]].name),
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join(map(sql.Placeholder, values)),
+    )
+    connection.execute(statement, values)
+    return True
+
+
+def _remove(connection: psycopg.Connection, step: Json) -> bool:
+    statement = sql.SQL("delete from billing.{} where {}").format(
+        sql.Identifier(TABLES[step["table"]].name), _is(step["key"])
+    )
+    connection.execute(statement, step["key"])
+    return True
+
+
+def _equal(column: str, prefix: str = "") -> sql.Composed:
+    return sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(prefix + column))
+
+
+def _is(key: Json) -> sql.Composed:
+    return sql.SQL(" and ").join(map(_equal, key))
+
+
+_ACTIONS: dict[str, Callable[[psycopg.Connection, Json], bool]] = {
+    "update": _update, "copy": _copy, "set": _set, "add": _add, "remove": _remove,
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Slack and GitHub as small servers on loopback that can be told to misbehave."""
+"""Slack, GitHub and a cron monitor as small servers on loopback that can be told to misbehave."""
 
 from __future__ import annotations
 
@@ -8,21 +8,36 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+
+def on_loopback():
+    """A transport that may reach the fakes of this module."""
+    from growth_pipeline.alerts.outbound import OutboundTransport
+
+    return OutboundTransport(allow_loopback=True)
+
 
 SLOW_SECONDS = 1.5
 CLIENT_TIMEOUT = 0.5
 
 
 class FakeServer:
-    """Answers writes as `faults` says, one word a write: ok, a status, lost (taken), slow (taken)."""
+    """Answers writes as `faults` says, one word a write: ok, a status, lost (taken), slow (taken).
+
+    A status may name its Retry-After in seconds: "429:30". `arrivals` are the instants of writes.
+    """
 
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.requests: list[tuple[str, str]] = []
+        self.arrivals: list[float] = []
         self.url = ""
+
+    counts_reads = False
 
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, object]:
         raise NotImplementedError
@@ -40,6 +55,22 @@ class FakeSlack(FakeServer):
             return 404, "no_service"
         self.messages.append(json.loads(body))
         return 200, "ok"
+
+
+class FakeMonitor(FakeServer):
+    """A cron monitor: counts the calls of one URL."""
+
+    counts_reads = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beats = 0
+
+    def handle(self, method, path, body):
+        if path != "/ping/secret":
+            return 404, "no"
+        self.beats += 1
+        return 200, "OK"
 
 
 class FakeGitHub(FakeServer):
@@ -102,9 +133,15 @@ class Handler(BaseHTTPRequestHandler):
         fake = self.server.fake
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fake.requests.append((self.command, self.path))
-        fault = fake.faults.pop(0) if self.command != "GET" and fake.faults else "ok"
-        if fault.isdigit():
-            self._send(int(fault), {"message": "no"})
+        writes = self.command != "GET" or fake.counts_reads
+        if writes:
+            fake.arrivals.append(time.time())
+        fault = fake.faults.pop(0) if writes and fake.faults else "ok"
+        status, _, wait = fault.partition(":")
+        if status.isdigit():
+            headers = {"Retry-After": wait} if wait else {}
+            headers |= {"Location": "http://127.0.0.1:1/inside"} if status[0] == "3" else {}
+            self._send(int(status), {"message": "no"}, headers)
             return
         status, answer = fake.handle(self.command, self.path, body)
         if fault == "lost":  # it was taken, and then the line broke
@@ -114,12 +151,14 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(SLOW_SECONDS)
         self._send(status, answer)
 
-    def _send(self, status, answer):
+    def _send(self, status, answer, headers=()):
         text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=utf-8")
             self.send_header("Content-Length", str(len(text)))
+            for name, value in dict(headers).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text)
         except OSError:
@@ -166,7 +205,12 @@ def github() -> Iterator[FakeGitHub]:
 def slack_channel(slack):
     from growth_pipeline.alerts.slack import SlackChannel
 
-    return SlackChannel(f"{slack.url}/services/T0/B0/secret", timeout_seconds=CLIENT_TIMEOUT)
+    return SlackChannel(
+        f"{slack.url}/services/T0/B0/secret",
+        transport=on_loopback(),
+        mention="U0MEMBER",
+        timeout_seconds=CLIENT_TIMEOUT,
+    )
 
 
 @pytest.fixture
@@ -174,8 +218,46 @@ def github_channel(github):
     from growth_pipeline.alerts.github import GitHubChannel
 
     return GitHubChannel(
-        "ghp_token_of_a_test", "acme/books", api_base=github.url, timeout_seconds=CLIENT_TIMEOUT
+        "ghp_token_of_a_test",
+        "acme/books",
+        api_base=github.url,
+        transport=on_loopback(),
+        mention="acme/on-call",
+        timeout_seconds=CLIENT_TIMEOUT,
     )
+
+
+@pytest.fixture
+def monitor() -> Iterator[FakeMonitor]:
+    with serving(FakeMonitor()) as fake:
+        yield fake
+
+
+@pytest.fixture
+def heartbeat_channel(monitor):
+    from growth_pipeline.alerts.heartbeat import HeartbeatChannel
+
+    return HeartbeatChannel(
+        f"{monitor.url}/ping/secret", transport=on_loopback(), timeout_seconds=CLIENT_TIMEOUT
+    )
+
+
+class FakeClock:
+    """A clock that a pause moves on, so that no test waits."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(datetime(2025, 11, 1, 0, 5, tzinfo=UTC))
 
 
 @pytest.fixture

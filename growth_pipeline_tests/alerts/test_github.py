@@ -1,9 +1,17 @@
 """The GitHub channel against a repository on loopback: one open issue a problem."""
 
+import re
+
 import pytest
 
-from growth_pipeline.alerts.deliver import ChannelRefusedError, OutcomeUnknownError, WaitingAlert
-from growth_pipeline.alerts.github import GitHubChannel, fence, marker
+from growth_pipeline.alerts.deliver import (
+    ChannelRefusedError,
+    OutcomeUnknownError,
+    Sent,
+    WaitingAlert,
+)
+from growth_pipeline.alerts.github import GitHubChannel, fence, marker, mention_of
+from growth_pipeline.alerts.outbound import OutboundTransport
 from growth_pipeline.core.errors import ConfigurationError
 
 
@@ -13,7 +21,7 @@ def an_alert(key="key-1", fingerprint="f1", **changes):
 
 
 def test_a_problem_becomes_an_issue_that_can_be_found_again(github, github_channel):
-    assert github_channel.send([an_alert()]) == "1"
+    assert github_channel.send([an_alert()]) == Sent("1", 1)
     (issue,) = github.issues
     assert issue["title"] == "amounts differ"
     assert marker("f1") in issue["body"]
@@ -23,7 +31,8 @@ def test_a_problem_becomes_an_issue_that_can_be_found_again(github, github_chann
 
 def test_the_same_problem_later_is_a_comment_on_its_issue(github, github_channel):
     github_channel.send([an_alert()])
-    assert github_channel.send([an_alert(key="key-2", title="amounts differ more")]) == "1"
+    sent = github_channel.send([an_alert(key="key-2", title="amounts differ more")])
+    assert sent == Sent("1", 2)
     assert len(github.issues) == 1
     assert github.issues[0]["title"] == "amounts differ more"
     assert "amounts differ more" in github.comments[1][0]["body"]
@@ -31,13 +40,13 @@ def test_the_same_problem_later_is_a_comment_on_its_issue(github, github_channel
 
 def test_another_problem_gets_its_own_issue(github, github_channel):
     github_channel.send([an_alert()])
-    assert github_channel.send([an_alert(key="key-2", fingerprint="f2")]) == "2"
+    assert github_channel.send([an_alert(key="key-2", fingerprint="f2")]).external_id == "2"
 
 
 def test_a_recovery_closes_the_issue_with_a_comment_and_a_relapse_opens_it_again(
     github, github_channel
 ):
-    number = github_channel.send([an_alert()])
+    number = github_channel.send([an_alert()]).external_id
     github_channel.send([an_alert(key="key-2", kind="recovery", title="Recovered: amounts differ")])
     assert github.issues[0]["state"] == "closed"
     assert "Recovered" in github.comments[1][0]["body"]
@@ -47,19 +56,19 @@ def test_a_recovery_closes_the_issue_with_a_comment_and_a_relapse_opens_it_again
 
 
 def test_a_recovery_without_an_issue_is_nothing_to_do(github, github_channel):
-    assert github_channel.send([an_alert(kind="recovery")]) is None
+    assert github_channel.send([an_alert(kind="recovery")]).external_id is None
     assert github.issues == []
 
 
 def test_an_issue_that_somebody_deleted_is_made_anew(github, github_channel):
-    assert github_channel.send([an_alert(known_as="77")]) == "1"
+    assert github_channel.send([an_alert(known_as="77")]).external_id == "1"
 
 
 def test_the_issue_is_found_behind_more_than_one_page_of_others(github, github_channel):
     github_channel.send([an_alert()])
     for number in range(150):
         github._create({"title": f"other {number}", "body": "text"})
-    assert github_channel.send([an_alert(key="key-2")]) == "1"
+    assert github_channel.send([an_alert(key="key-2")]).external_id == "1"
     assert len(github.issues) == 151
 
 
@@ -92,6 +101,7 @@ def test_a_fence_is_longer_than_any_in_the_text():
         ("403", False, True),
         ("401", False, True),
         ("404", False, True),
+        ("301", False, True),
         ("422", True, False),
     ],
 )
@@ -131,7 +141,10 @@ def test_reading_back_tells_whether_the_comment_was_made(github, github_channel)
 
 
 def test_nobody_listening_is_certainly_not_sent(nobody_listens):
-    channel = GitHubChannel("t", "acme/books", api_base=nobody_listens, timeout_seconds=1)
+    open_door = OutboundTransport(allow_loopback=True)
+    channel = GitHubChannel(
+        "t", "acme/books", api_base=nobody_listens, transport=open_door, timeout_seconds=1
+    )
     with pytest.raises(ChannelRefusedError):
         channel.send([an_alert()])
 
@@ -142,3 +155,44 @@ def test_nobody_listening_is_certainly_not_sent(nobody_listens):
 def test_a_repository_is_owner_and_name(name):
     with pytest.raises(ConfigurationError, match="owner/name"):
         GitHubChannel("t", name)
+
+
+def test_an_address_inside_the_network_is_refused_before_anything_is_sent(github):
+    channel = GitHubChannel("ghp_t", "acme/books", api_base=github.url, timeout_seconds=1)
+    with pytest.raises(ChannelRefusedError) as caught:
+        channel.send([an_alert()])
+    assert not caught.value.retryable
+    assert "GITHUB_API_BASE" in caught.value.remedy
+    assert github.requests == []
+
+
+@pytest.mark.parametrize(("fault", "seconds"), [("429:90", 90), ("429", 60), ("503:5", 5)])
+def test_what_github_asks_to_wait_is_obeyed(github, github_channel, fault, seconds):
+    github.faults = [fault]
+    kind = OutcomeUnknownError if fault.startswith("5") else ChannelRefusedError
+    with pytest.raises(kind) as caught:
+        github_channel.send([an_alert()])
+    if kind is ChannelRefusedError:
+        assert caught.value.retry_after.total_seconds() == seconds
+
+
+def test_only_an_escalation_mentions_the_configured_team_and_nobody_else(github, github_channel):
+    github_channel.send([an_alert(title="@everyone", body="@everyone")])
+    github_channel.send([an_alert(key="key-2", kind="escalation", title="HIGH", body="@everyone")])
+    assert not github.issues[0]["body"].startswith("@")
+    assert github.comments[1][0]["body"].splitlines()[0] == "@acme/on-call"
+    assert github.comments[1][0]["body"].count("@acme/on-call") == 1
+
+
+@pytest.mark.parametrize("name", ["@me", "a b", "a/b/c", "me @you", "", "-x", "a/@b"])
+def test_a_mention_is_a_user_or_team_and_no_other_text(name):
+    assert mention_of("octocat") == "@octocat"
+    with pytest.raises(ValueError, match="GitHub user"):
+        mention_of(name)
+
+
+@pytest.mark.parametrize("title", ["@octocat fix it", "see #12", "acme/books#12", "a@b.example"])
+def test_a_title_calls_nobody_and_points_nowhere(github, github_channel, title):
+    github_channel.send([an_alert(title=title)])
+    assert github.issues[0]["title"].replace("\u200b", "") == title
+    assert not re.search(r"[@#]\w", github.issues[0]["title"])

@@ -12,6 +12,8 @@ from typing import Any
 import polars as pl
 
 from growth_pipeline.audit.audit import Audit, run_audit
+from growth_pipeline.audit.freeze import ClosedMonths
+from growth_pipeline.audit.history import History
 from growth_pipeline.audit.sources import LATER_PARTS
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.columns import COLUMNS, SCHEMAS
@@ -52,6 +54,9 @@ class Company:
         self.objects: dict[str, list[dict[str, Any]]] = {name: [] for name in AUDITED_OBJECTS}
         self.certificates: dict[tuple[str, Month], dict[str, Any]] = {}
         self.unwritten: set[tuple[str, Month]] = set()
+        self.extracted: set[Month] = (
+            set()
+        )  # months of which every list was read, whatever is audited
         self.asked: list[tuple[str, str]] = []
 
     # --- both sides -------------------------------------------------------------------------
@@ -202,6 +207,7 @@ class Company:
             "id": object_id,
             "api_version": VERSION,
             "payload": Jsonb({"id": object_id, **payload}),
+            "created_at": NOON,
             "state_from": NOON,
             "state_at": NOON,
             "origin": "event",
@@ -230,7 +236,8 @@ class Company:
         ]
         for resource in self.objects:
             for month in self.months:
-                is_needed = month == audited or (month > audited and resource in LATER_PARTS)
+                is_later = month > audited and resource in LATER_PARTS
+                is_needed = month == audited or is_later or month in self.extracted
                 if (resource, month) not in self.unwritten and (
                     is_needed or self._objects(resource, month)
                 ):
@@ -283,6 +290,8 @@ class Company:
         confirm: Callable[[str, str], Mapping[str, Any] | None] | None = None,
         run_id: str = "run-1",
         now: datetime | None = None,
+        tz: str = "UTC",
+        history: History | None = None,
     ) -> Audit:
         self.write(month)
         return run_audit(
@@ -296,7 +305,21 @@ class Company:
             started_at=now or self.as_of,
             now=now or self.as_of,
             run_id=run_id,
+            tz=tz,
+            history=history,
         )
+
+    def audit_and_keep(
+        self, month: Month = OCTOBER, *, as_of: datetime | None = None, tz: str = "UTC", **more: Any
+    ) -> Audit:
+        """An audit among the others of its month: it knows them, and it is published."""
+        self.as_of = as_of or self.as_of
+        closed = ClosedMonths(self.store.history, self.lake, close_after_days=5)
+        history = History(self.store.previous(self.scope, month, tz=tz), closed)
+        run_id = f"run-{self.as_of.isoformat()}"
+        audit = self.audit(month, run_id=run_id, tz=tz, history=history, **more)
+        self.store.publish(audit)
+        return audit
 
 
 _ZEROS: dict[pl.DataType, Any] = {pl.String(): "", pl.Int64(): 0, pl.Boolean(): False}

@@ -5,14 +5,16 @@ import re
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from growth_pipeline.audit.assets import findings, report
+from growth_pipeline.audit.assets import findings, kept_reports, report
 from growth_pipeline.audit.checks import GROUPS, check_report
 from growth_pipeline.audit.codes import CODES
-from growth_pipeline.audit.resources import remembering_store
+from growth_pipeline.audit.report_store import ReportStore
+from growth_pipeline.audit.resources import AuditTiming, remembering_store
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.assets import mirror, stripe_lists
 from growth_pipeline.billing.inbox import ReceivedEvent
@@ -61,8 +63,10 @@ def resources(stripe, lake, engine, database, tmp_path):
         "engine": engine,
         "billing_store": BillingStore(database),
         "audit_store": AuditStore(database),
+        "report_store": ReportStore(database),
         "scope": SCOPE,
         "audit_grace": timedelta(minutes=60),
+        "audit_timing": AuditTiming("UTC", close_after_days=5),
         "clock": lambda: NOW,
     }
 
@@ -204,15 +208,34 @@ def test_the_report_shows_answer_picture_and_files(a_company, resources, databas
     assert result.success
     facts = made(result, "audit__report")
     assert facts["report"].startswith("# Revenue audit 2025-10: FAIL")
-    picture = b64decode(
-        re.search(r"\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", facts["report"])[1]
-    )
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) < 100_000
-    assert sorted(facts["artifacts"]) == ["csv", "json", "md"]
+    pictures = re.findall(r"\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", facts["report"])
+    assert len(pictures) == 2, "the audit, and the trend of the last months"
+    for picture in map(b64decode, pictures):
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 100_000
+    assert sorted(facts["artifacts"]) == ["csv", "html", "json", "md"]
     answer = json.loads(lake.read_artifact(facts["artifacts"]["json"]))
     assert (answer["verdict"], answer["counts"]) == ("FAIL", {"missing_in_db": 1})
+    assert [point["month"] for point in answer["trend"]] == ["2025-10"]
     assert AuditStore(database).latest(SCOPE, OCTOBER).artifacts == facts["artifacts"]
+
+
+def test_a_cleaning_keeps_the_newest_report_and_says_when_one_is_gone(
+    a_company, resources, database, lake
+):
+    resources["reports_keep"] = timedelta(days=90)
+    run([findings], resources)
+    facts = made(run([report], resources), "audit__report")
+    resources["clock"] = lambda: datetime.now(UTC) + timedelta(days=4_000)
+    cleaned = run([kept_reports], resources, month=None)
+    assert failed_checks(cleaned) == {}
+    assert made(cleaned, "audit__kept_reports")["removed"] == 0
+    assert lake.read_artifact(facts["artifacts"]["html"])
+
+    (Path(lake.url) / facts["artifacts"]["html"]).unlink()
+    assert set(failed_checks(run([kept_reports], resources, month=None))) == {
+        "newest_and_good_reports_are_there"
+    }
 
 
 def test_a_report_file_that_is_gone_or_changed_fails_its_check(lake):

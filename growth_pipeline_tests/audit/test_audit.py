@@ -84,7 +84,7 @@ def test_rows_are_matched_by_charge_else_intent_else_invoice(company):
 
 def test_an_invoice_leads_to_its_charge_by_what_the_mirror_knows(company):
     company.charge(1, 1000)
-    company.other("invoices", id="in_1", status="paid", amount_paid=1000, currency="usd")
+    company.other("invoices", id="in_1", status="open", amount_paid=0, currency="usd")
     payment = {"type": "payment_intent", "payment_intent": "pi_1"}
     company.mirrored("invoice_payment", "inpay_1", invoice="in_1", payment=payment)
     company.row(1, charge_id=None, payment_intent_id=None, invoice_id="in_1", amount_minor=1000)
@@ -99,7 +99,11 @@ def test_a_row_of_an_invoice_without_a_charge_is_compared_with_the_invoice(compa
         only = {"charge_id": None, "payment_intent_id": None, "invoice_id": f"in_{number}"}
         company.row(number, amount_minor=amount, **only)
     audit = company.audit()
-    assert found(audit) == [("amount_mismatch", "in_2", {"usd": 500})]
+    assert found(audit) == [
+        ("amount_mismatch", "in_2", {"usd": 500}),
+        ("invoice_paid_no_charge", "in_1", {}),
+        ("invoice_paid_no_charge", "in_2", {}),
+    ]
     assert audit.totals["usd"].remainder == 0
 
 
@@ -563,11 +567,12 @@ def test_a_quarantined_event_is_named_as_the_cause(company):
     company.event("evt_bad", "charge", "ch_1", state="quarantined")
     (finding,) = company.audit().findings
     assert finding.cause is Cause.QUARANTINED
-    assert [event["event_id"] for event in finding.evidence["events"]] == ["evt_bad"]
+    assert [event["event_id"] for event in finding.evidence["delivery"]] == ["evt_bad"]
+    assert finding.evidence["repair"].startswith("growth repair ")
 
 
 def test_a_mirror_that_knows_it_all_means_the_row_was_handled_wrong(company):
-    company.payment(1, 1000, booked={"amount_minor": 10})
+    company.payment(1, 1000, booked={"amount_minor": 11})
     company.mirrored("charge", "ch_1", status="succeeded", amount_captured=1000, amount_refunded=0)
     (finding,) = company.audit().findings
     assert (finding.code, finding.cause) == ("amount_mismatch", Cause.HANDLED_WRONG)

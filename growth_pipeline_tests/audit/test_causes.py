@@ -189,6 +189,17 @@ def test_a_mirror_that_heard_everything_and_is_older_all_the_same_is_stale():
     assert cause(trace) is Cause.STALE
 
 
+def test_a_list_that_begins_after_the_mirrors_state_says_nothing_about_what_it_missed():
+    def trace(lists_from: float) -> Trace:
+        heard_all = {SUB: [heard("evt_1", 0)]}
+        canceled = {SUB: {"status": "canceled"}}
+        more = {"lists_all": True, "lists_from": at(lists_from)}
+        return Trace({SUB: row(0)}, heard_all, listed={}, stripe=canceled, **more)
+
+    assert cause(trace(1)) is Cause.NEVER_DELIVERED, "Stripe forgot the event after 30 days"
+    assert cause(trace(-1)) is Cause.STALE
+
+
 def test_a_caller_that_compared_more_than_facts_may_say_that_the_mirror_is_wrong():
     trace = Trace({SUB: row(0)}, {SUB: [heard("evt_1", 0)]}, lists_all=True, listed={})
     assert cause(trace, mirror_is_right=False) is Cause.STALE

@@ -39,7 +39,6 @@ def test_the_answer_comes_before_the_evidence_and_the_evidence_before_the_rules(
     )
     assert headings(audit, trend=[trend_point(audit)]) == [
         "Stripe and the database side by side",
-        "Money at risk",
         "What to do",
         "What changed since the last audit",
         "What changed in past numbers",
@@ -77,7 +76,38 @@ def test_a_suppressed_finding_is_printed_apart_and_counted_nowhere_else():
     assert "- Findings: 0 HIGH, 0 MEDIUM, 0 LOW, 1 suppressed\n" in text
     assert "| `a known double` | `ann` | `2026-01-01` |" in text
     assert recommendations(audit) == []
-    assert "## Money at risk" not in text
+    assert "- Money at risk: none\n" in text
+
+
+def test_the_first_table_sets_both_sides_side_by_side_by_currency():
+    audit = an_audit(a_finding(), a_finding("mrr_drift", impacts={"eur": -2000}))
+    assert (
+        "| Currency | Payments at Stripe | in the database | Net at Stripe | in the database "
+        "| Database - Stripe | Money at risk |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| `EUR` | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} "
+        "| EUR 20.00 a month |\n"
+        "| `USD` | 3 | 5 | USD 45.00 | USD 85.00 | +USD 40.00 | USD 3,960.00 |\n"
+    ) in to_markdown(audit)
+
+
+def test_the_lines_of_a_section_keep_the_order_they_were_computed_in():
+    sides = {"b": {"stripe": 1, "place": 1}, "c": {"stripe": 3, "place": 2}, "aaa": {"place": 0}}
+    audit = an_audit(sections=({"section": "balance", "judged": 1, "sides": sides},), totals={})
+    rows = [line.split(" | ")[0] for line in to_markdown(audit).splitlines()]
+    assert [row for row in rows if row in {"| aaa", "| b", "| c"}] == ["| aaa", "| b", "| c"]
+
+
+@pytest.mark.parametrize(
+    ("code", "tz", "command"),
+    [
+        ("amount_mismatch", "UTC", "growth repair --month 2025-10"),
+        ("amount_mismatch", "Asia/Tokyo", "growth repair --month 2025-10 --tz Asia/Tokyo"),
+        ("payout_failed", "UTC", "growth audit --month 2025-10"),
+    ],
+)
+def test_what_can_be_repaired_is_recommended_to_be_repaired(code, tz, command):
+    (step,) = recommendations(an_audit(a_finding(code), tz=tz))
+    assert step["command"] == command
 
 
 def test_a_subscriptions_impact_is_called_monthly():
@@ -96,17 +126,17 @@ def test_every_kind_of_object_has_its_part_with_both_sides_and_what_was_not_judg
         }
         for name in SECTIONS
     )
-    text = to_markdown(an_audit(sections=sections))
+    text = to_markdown(an_audit(sections=sections, totals={}))
     for name in SECTIONS:
         assert f"### {name.capitalize()}\n\n4 compared, 0 findings." in text
-    assert text.count("| net of payouts | JPY 900 | JPY 950 | JPY 50 |") == len(SECTIONS)
+    assert text.count("| `JPY` net of payouts | JPY 900 | JPY 950 | JPY 50 |") == len(SECTIONS)
     assert text.count("Not judged: Nobody tells `billing.entitlements`.") == len(SECTIONS)
 
 
 def test_one_side_that_is_not_known_has_no_difference():
     side = {"stripe": 3, "database": None, "currency": None}
     audit = an_audit(sections=({"section": "payouts", "judged": 0, "sides": {"count": side}},))
-    assert "| count | 3 | unknown | unknown |" in to_markdown(audit)
+    assert "| count | 3 | \N{EN DASH} | \N{EN DASH} |" in to_markdown(audit)
 
 
 def test_how_the_events_of_a_finding_fared_and_its_repair_stand_beside_it():
@@ -128,25 +158,37 @@ def test_how_the_events_of_a_finding_fared_and_its_repair_stand_beside_it():
     )
 
 
-def test_what_changed_since_the_last_audit_is_counted():
-    changes = {
-        "said": "2 payments changed.",
-        "previous_audit_id": "a-0",
-        "findings": {"new": 1, "changed": 0, "closed": 2, "unchanged": 3},
-        "payments": {
-            "changed_at_stripe": 2,
-            "changed_in_books": None,
-            "judged_again": 2,
-            "taken_over": 98,
-        },
-    }
+def test_what_changed_since_the_last_audit_is_said_with_the_audit_it_is_compared_with():
+    changes = {"said": "2 payments of `acct_1` changed.", "previous_audit_id": "a-0"}
     text = to_markdown(an_audit(changes=changes))
-    assert "Findings: 1 new, 0 changed, 2 closed, 3 unchanged." in text
-    assert (
-        "Payments: 2 changed at Stripe, unknown in the books, 2 judged again, 98 taken over."
-        in text
-    )
-    assert "2 payments changed." in text
+    assert "2 payments of `acct_1` changed.\n\nCompared with audit `a-0`." in text
+
+
+def test_a_month_of_another_zone_tells_both_limits_and_the_money_between():
+    money = {"count": 1, "gross_minor": 900, "net_minor": 900}
+    boundaries = {
+        "tz": "Europe/Berlin",
+        "start": "2025-09-30T22:00:00+00:00",
+        "end": "2025-10-31T23:00:00+00:00",
+        "utc_start": "2025-10-01T00:00:00+00:00",
+        "utc_end": "2025-11-01T00:00:00+00:00",
+        "between": [
+            {
+                "edge": "start",
+                "since": "2025-09-30T22:00:00+00:00",
+                "until": "2025-10-01T00:00:00+00:00",
+                "counted_in": "zone",
+                "stripe": {"jpy": money},
+                "books": {},
+            },
+            {"edge": "end", "counted_in": "utc", "stripe": None, "books": {"jpy": money}},
+        ],
+    }
+    text = to_markdown(an_audit(tz="Europe/Berlin", boundaries=boundaries))
+    assert "In Europe/Berlin the month goes from 2025-09-30T22:00:00+00:00 to" in text
+    assert "| this month | `JPY` | JPY 900 | JPY 0 |" in text
+    assert "| the month in UTC | `JPY` | unknown | JPY 900 |" in text
+    assert "begins and ends" not in to_markdown(an_audit(boundaries={"between": []}))
 
 
 def a_restatement(number: int) -> dict:

@@ -8,7 +8,16 @@ from growth_pipeline.audit.repair_run import Outcome
 from growth_pipeline.audit.repair_undo import undo_repair
 from growth_pipeline.core.errors import GrowthError, UsageError
 from growth_pipeline_tests.fakes.living_stripe import Account, LivingStripe
-from growth_pipeline_tests.fakes.repaired_company import LATER, NOON, Spoiled, codes
+from growth_pipeline_tests.fakes.repaired_company import (
+    LATER,
+    NOON,
+    TRUTH,
+    UPDATE,
+    Spoiled,
+    booked,
+    codes,
+    spoil,
+)
 
 
 @pytest.fixture
@@ -43,76 +52,6 @@ def test_a_payment_whose_webhooks_were_lost_is_planned_then_booked_and_the_audit
     assert done.plan.plan_id == plan.plan.plan_id
     assert [row["charge_id"] for row in company.books()] == ["ch_1", "ch_2"]
     assert codes(company.audit("second")) == []
-
-
-UPDATE = "update billing.payments set {} where charge_id = %s and written_by = 'mirror'"
-
-
-def spoil(company: Spoiled) -> list[tuple[str, str]]:
-    """One payment of each class of the books; what the audit must find, by hand."""
-    for number in range(1, 15):
-        company.charge(number, 1000 * number)
-    company.refund(1, 300, of=8)
-    company.refund(2, 200, of=9, status="failed")
-    company.receive()
-    company.silent(False)
-    company.charge(20, 5000)
-    company.refund(3, 700, of=10)
-    company.dispute(1, of=11, withdrawn=1100)
-    company.receive()
-    company.copy_row(1)
-    company.copy_row(1, amount_minor=1)
-    company.sql(UPDATE.format("status = 'failed'"), "ch_2")
-    company.sql(UPDATE.format("currency = 'eur'"), "ch_3")
-    company.sql(UPDATE.format("amount_minor = amount_minor * 100"), "ch_4")
-    company.sql(UPDATE.format("amount_minor = amount_minor - 1"), "ch_5")
-    company.sql(UPDATE.format("charge_id = 'ch_invented'"), "ch_6")
-    company.sql(UPDATE.format("livemode = true"), "ch_7")
-    company.sql(UPDATE.format("refunded_minor = 900"), "ch_8")
-    company.sql(UPDATE.format("refunded_minor = 200"), "ch_9")
-    company.sql(UPDATE.format("customer_id = 'cus_nobody'"), "ch_12")
-    company.sql(UPDATE.format("created_at = created_at + interval '1 month'"), "ch_13")
-    return sorted(
-        [
-            ("amount_mismatch", "ch_4"),
-            ("amount_rounding", "ch_5"),
-            ("currency_mismatch", "ch_3"),
-            ("dispute_missing", "ch_11"),
-            ("duplicate_row", "ch_1"),
-            ("livemode_leak", "ch_7"),
-            ("missing_in_db", "ch_20"),
-            ("missing_in_db", "ch_6"),
-            ("missing_in_stripe", "ch_invented"),
-            ("orphan_row", "ch_12"),
-            ("period_cutoff", "ch_13"),
-            ("refund_excess", "ch_8"),
-            ("refund_failed_booked", "ch_9"),
-            ("refund_missing", "ch_10"),
-            ("status_mismatch", "ch_2"),
-        ]
-    )
-
-
-# What the books must say in the end: gross, refunded, disputed of each charge, by hand.
-TRUTH = {
-    **{f"ch_{number}": (1000 * number, 0, 0) for number in range(1, 15)},
-    "ch_8": (8000, 300, 0),
-    "ch_10": (10_000, 700, 0),
-    "ch_11": (11_000, 0, 1100),
-    "ch_20": (5000, 0, 0),
-}
-
-
-def booked(company: Spoiled) -> dict[str, tuple[int, int, int]]:
-    """One row a charge, settled, in dollars, of the mode and month of the company."""
-    rows = company.books()
-    assert {row["livemode"] for row in rows} == {False}
-    assert {(row["status"], row["captured"], row["currency"]) for row in rows} == {
-        ("succeeded", True, "usd")
-    }
-    assert len(rows) == len({row["charge_id"] for row in rows})
-    names = ("amount_minor", "refunded_minor", "disputed_minor")
-    return {row["charge_id"]: tuple(row[name] for name in names) for row in rows}
 
 
 def test_every_class_of_the_books_is_repaired_and_the_next_audit_finds_the_cut_off_alone(company):

@@ -164,7 +164,7 @@ def test_a_recommendation_a_class_and_none_for_what_needs_nothing():
     low = a_finding("period_cutoff", "ch_2", impacts={})
     steps = recommendations(an_audit(a_finding(), a_finding(object_id="ch_3"), low))
     assert [(step["code"], step["count"], step["command"]) for step in steps] == [
-        ("amount_mismatch", 2, "growth audit --month 2025-10")
+        ("amount_mismatch", 2, "growth repair --month 2025-10")
     ]
 
 
@@ -274,7 +274,6 @@ def test_both_sides_the_bridge_the_sources_and_the_rules_are_there():
     page = rendered(to_markdown(an_audit(a_finding())))
     for part in (
         "Stripe and the database side by side",
-        "Money at risk",
         "What to do",
         "By kind of object",
         "Findings",

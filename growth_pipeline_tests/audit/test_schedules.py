@@ -29,7 +29,9 @@ def requested_at(moment: datetime) -> dict[str, str]:
         (datetime(2024, 3, 1, tzinfo=UTC), ["2024-02"]),
         (datetime(2026, 3, 2, tzinfo=UTC), ["2026-03", "2026-02"]),
         (datetime(2026, 1, 5, tzinfo=UTC), ["2026-01", "2025-12"]),
-        (datetime(2026, 3, 6, tzinfo=UTC), ["2026-03"]),
+        (datetime(2026, 3, 6, tzinfo=UTC), ["2026-03", "2026-02"]),
+        (datetime(2026, 3, 7, tzinfo=UTC), ["2026-03", "2026-02"]),
+        (datetime(2026, 3, 8, tzinfo=UTC), ["2026-03"]),
         (datetime(2026, 3, 31, tzinfo=UTC), ["2026-03"]),
     ],
 )
@@ -42,30 +44,54 @@ def test_the_same_midnight_asks_for_the_same_runs():
     assert list(requested_at(midnight)) == ["daily:2026-03-02:2026-03", "daily:2026-03-02:2026-02"]
 
 
-def test_without_days_for_the_previous_month_it_is_audited_once_when_it_ends():
-    assert due_months(date(2026, 3, 1), previous_month_days=0) == [Month(2026, 2)]
-    assert due_months(date(2026, 3, 2), previous_month_days=0) == [Month(2026, 3)]
+def test_without_days_for_the_previous_month_it_is_audited_when_it_ends_and_when_it_may_be_closed():
+    def due(day: int) -> list[Month]:
+        return due_months(date(2026, 3, day), previous_month_days=0, close_after_days=9)
+
+    assert [due(day) for day in (1, 2, 9)] == [[Month(2026, 2)], [Month(2026, 3)], [Month(2026, 3)]]
+    both = [Month(2026, 3), Month(2026, 2)]
+    assert [due(day) for day in (10, 11, 12)] == [both, both, [Month(2026, 3)]]
 
 
-def test_each_month_is_audited_on_each_of_its_days_and_five_more():
+def test_each_month_is_audited_on_each_of_its_days_and_until_it_is_closed():
     days = [date(2024, 1, 1) + timedelta(days=number) for number in range(800)]
     audited: dict[Month, int] = {}
     for day in days:
-        for month in due_months(day, previous_month_days=5):
+        for month in due_months(day, previous_month_days=5, close_after_days=5):
             audited[month] = audited.get(month, 0) + 1
-    # Midnights in (start, end] are as many as the month has days; four more follow on days 2 to 5.
-    assert audited[Month(2024, 2)] == 29 + 4
-    assert audited[Month(2025, 2)] == 28 + 4
-    assert audited[Month(2025, 12)] == 31 + 4
+    # Midnights in (start, end] are as many as the month has days; days 2 to 5 follow, and the two
+    # on which it may be closed.
+    assert audited[Month(2024, 2)] == 29 + 6
+    assert audited[Month(2025, 2)] == 28 + 6
+    assert audited[Month(2025, 12)] == 31 + 6
+
+
+def test_a_month_of_another_zone_is_due_by_its_own_clocks():
+    """Los Angeles: October 2025 lasts until 1 November 07:00 UTC, and may be closed on the 6th then."""
+
+    def due(day: int, tz: str) -> list[str]:
+        months = due_months(date(2025, 11, day), previous_month_days=1, close_after_days=5, tz=tz)
+        return [month.key for month in months]
+
+    assert due(1, "America/Los_Angeles") == ["2025-10"]
+    assert due(2, "America/Los_Angeles") == ["2025-11", "2025-10"], "it is the 1st there"
+    assert due(3, "America/Los_Angeles") == ["2025-11"]
+    assert due(6, "America/Los_Angeles") == ["2025-11"], "five days are over at 07:00 UTC"
+    assert due(7, "America/Los_Angeles") == ["2025-11", "2025-10"]
+    assert due(1, "Pacific/Auckland") == ["2025-11", "2025-10"], "November is 13 hours old there"
 
 
 def never(month: Month, moment: datetime) -> bool:
     return False
 
 
+def due_at(day: date) -> list[Month]:
+    return due_months(day, previous_month_days=5, close_after_days=3)
+
+
 def test_a_missed_midnight_is_asked_for_again():
     now = datetime(2026, 3, 20, 12, tzinfo=UTC)
-    assert missing_audits(now, previous_month_days=5, audited_since=never) == [
+    assert missing_audits(now, due_at=due_at, audited_since=never) == [
         (date(2026, 3, 19), Month(2026, 3))
     ]
 
@@ -78,20 +104,20 @@ def test_an_audit_since_that_midnight_covers_it():
         asked.append((month.key, moment))
         return True
 
-    assert missing_audits(now, previous_month_days=5, audited_since=audited_since) == []
+    assert missing_audits(now, due_at=due_at, audited_since=audited_since) == []
     assert asked == [("2026-03", datetime(2026, 3, 19, tzinfo=UTC))]
 
 
 def test_right_after_midnight_the_schedule_is_given_its_turn():
     just_after = datetime(2026, 3, 1, 0, 10, tzinfo=UTC)
-    assert missing_audits(just_after, previous_month_days=5, audited_since=never) == [
+    assert missing_audits(just_after, due_at=due_at, audited_since=never) == [
         (date(2026, 2, 27), Month(2026, 2))
     ]
 
 
 def test_on_the_sixth_the_previous_months_last_turn_is_still_made_up_for():
     sixth = datetime(2026, 3, 6, 12, tzinfo=UTC)
-    assert missing_audits(sixth, previous_month_days=5, audited_since=never) == [
+    assert missing_audits(sixth, due_at=due_at, audited_since=never) == [
         (date(2026, 3, 5), Month(2026, 3)),
         (date(2026, 3, 5), Month(2026, 2)),
     ]

@@ -4,43 +4,27 @@ Screenshots land in `screenshots/`, to be looked at.
 """
 
 import re
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from growth_pipeline_tests.fakes.browser import NoBrowserError, chromium
+
 pytestmark = pytest.mark.browser
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 # Dagster's pages draw after several answers of its server.
 PATIENCE_MS = 45_000
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
     try:
-        driver = sync_playwright().start()
-    except Exception as error:  # noqa: BLE001 - the driver's own way to say that it died
-        pytest.skip(f"Playwright's driver does not start (libatomic1 missing?): {error}")
-    try:
-        path = next(filter(None, map(shutil.which, BROWSERS)), driver.chromium.executable_path)
-        if not Path(path).exists():
-            pytest.skip(
-                "no Chromium: install it (apt-get install chromium) or run python3 run.py test"
-            )
-        opened = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
-    finally:
-        driver.stop()
+        with chromium() as opened:
+            yield opened
+    except NoBrowserError as reason:
+        pytest.skip(str(reason))
 
 
 class Visit:

@@ -151,10 +151,7 @@ def test_an_amount_off_is_per_bill_and_in_its_own_currency():
 
 
 def test_an_amount_off_is_spread_over_the_items_by_amount():
-    """30.00 and 10.00, then half off the second alone, then 8.00 off both: 24.00 + ... by hand.
-
-    After the item's own discount 30.00 and 5.00 are left; 8.00 is split 48 : 8 sevenths.
-    """
+    """30.00 and 10.00, half off the second alone, then 8.00 off both: 35.00 - 8.00 = 27.00."""
     first = Item("si_1", a_price(3_000))
     second = Item("si_2", a_price(1_000), discounts=(percent(50),))
     off = Discount("forever", amounts_off={"usd": 800})

@@ -72,3 +72,11 @@ def test_connected_accounts_are_a_list_without_repeats(monkeypatch):
     monkeypatch.setenv("GROWTH_STRIPE__CONNECTED_ACCOUNTS", "cus_1")
     with pytest.raises(ConfigurationError, match="GROWTH_STRIPE__CONNECTED_ACCOUNTS"):
         load_settings()
+
+
+def test_a_zone_that_does_not_exist_is_refused_when_settings_are_read(monkeypatch):
+    monkeypatch.setenv("GROWTH_AUDIT__TIME_ZONE", "Europe/Berlin")
+    assert load_settings().audit.time_zone == "Europe/Berlin"
+    monkeypatch.setenv("GROWTH_AUDIT__TIME_ZONE", "Berlin")
+    with pytest.raises(ConfigurationError, match="GROWTH_AUDIT__TIME_ZONE"):
+        load_settings()

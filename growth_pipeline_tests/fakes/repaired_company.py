@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from growth_pipeline.audit.audit import Audit, run_audit
+from growth_pipeline.audit.freeze import ClosedMonths
+from growth_pipeline.audit.history import History
 from growth_pipeline.audit.repair_run import Repair, Stores, repair_month
 from growth_pipeline.audit.repair_store import Place, RepairStore
 from growth_pipeline.audit.store import AuditStore
@@ -69,6 +71,36 @@ def stores(database: Database) -> Stores:
     return Stores(AuditStore(database), BillingStore(database), RepairStore(database))
 
 
+def audit_month(
+    database: Database, reader: StripeReader, folder: Path, *, run_id: str, now: datetime
+) -> Audit:
+    """One audit of the month with everything that belongs to it, stored and written up."""
+    store, lake = AuditStore(database), Lake(str(folder / "lake"))
+    audit = run_audit(
+        MONTH,
+        scope=SCOPE,
+        lake=lake,
+        store=store,
+        engine=Engine(memory_limit="512MiB", threads=1, temp_dir=folder / "spill"),
+        confirm=reader.retrieve,
+        as_of=now,
+        started_at=now,
+        now=now,
+        run_id=run_id,
+        history=History(
+            store.previous(SCOPE, MONTH, tz="UTC"),
+            ClosedMonths(store.history, lake, close_after_days=5),
+        ),
+    )
+    store.publish(audit)
+    return audit
+
+
+def repair(database: Database, reader: StripeReader, *, now: datetime, **options: Any) -> Repair:
+    """A plan of the month's repair, or the repair."""
+    return repair_month(PLACE, stores=stores(database), reader=reader, now=now, **options)
+
+
 class Spoiled:
     """The company. `stripe` is the truth, `database` what became of it here."""
 
@@ -77,7 +109,7 @@ class Spoiled:
         self.account: Account = stripe.account
         self.database = database
         self.lake = Lake(str(folder / "lake"))
-        self.engine = Engine(memory_limit="512MiB", threads=1, temp_dir=folder / "spill")
+        self.folder = folder
         self.store = BillingStore(database)
         self.stores = stores(database)
 
@@ -197,25 +229,12 @@ class Spoiled:
     def audit(self, run_id: str = "first", *, now: datetime = AS_OF) -> Audit:
         """Audit the month and publish what it found."""
         with open_reader(self.stripe.url) as reader:
-            audit = run_audit(
-                MONTH,
-                scope=SCOPE,
-                lake=self.lake,
-                store=self.stores.audits,
-                engine=self.engine,
-                confirm=reader.retrieve,
-                as_of=now,
-                started_at=now,
-                now=now,
-                run_id=run_id,
-            )
-        self.stores.audits.publish(audit)
-        return audit
+            return audit_month(self.database, reader, self.folder, run_id=run_id, now=now)
 
     def repair(self, *, now: datetime = LATER, **options: Any) -> Repair:
         """Plan a repair, or carry it out."""
         with open_reader(self.stripe.url) as reader:
-            return repair_month(PLACE, stores=self.stores, reader=reader, now=now, **options)
+            return repair(self.database, reader, now=now, **options)
 
     def books(self) -> list[dict[str, Any]]:
         """All booked rows, without what the database gives them."""
@@ -237,3 +256,86 @@ _COLUMNS = (
 def codes(audit: Audit) -> list[tuple[str, str]]:
     """Findings as (class, id), sorted."""
     return sorted((one.code, one.object_id) for one in audit.findings)
+
+
+def booked(company: Spoiled) -> dict[str, tuple[int, int, int]]:
+    """One row a charge, settled, in dollars, of the mode and month of the company."""
+    rows = company.books()
+    assert {row["livemode"] for row in rows} == {False}
+    assert {(row["status"], row["captured"], row["currency"]) for row in rows} == {
+        ("succeeded", True, "usd")
+    }
+    assert len(rows) == len({row["charge_id"] for row in rows})
+    names = ("amount_minor", "refunded_minor", "disputed_minor")
+    return {row["charge_id"]: tuple(row[name] for name in names) for row in rows}
+
+
+UPDATE = "update billing.payments set {} where charge_id = %s and written_by = 'mirror'"
+
+
+def spoil(company: Spoiled) -> list[tuple[str, str]]:
+    """One payment of each class of the books; what the audit must find, by hand."""
+    for number in range(1, 15):
+        company.charge(number, 1000 * number)
+    company.refund(1, 300, of=8)
+    company.refund(2, 200, of=9, status="failed")
+    company.receive()
+    company.silent(False)
+    company.charge(20, 5000)
+    company.refund(3, 700, of=10)
+    company.dispute(1, of=11, withdrawn=1100)
+    company.receive()
+    company.copy_row(1)
+    company.copy_row(1, amount_minor=1)
+    company.sql(UPDATE.format("status = 'failed'"), "ch_2")
+    company.sql(UPDATE.format("currency = 'eur'"), "ch_3")
+    company.sql(UPDATE.format("amount_minor = amount_minor * 100"), "ch_4")
+    company.sql(UPDATE.format("amount_minor = amount_minor - 1"), "ch_5")
+    company.sql(UPDATE.format("charge_id = 'ch_invented'"), "ch_6")
+    company.sql(UPDATE.format("livemode = true"), "ch_7")
+    company.sql(UPDATE.format("refunded_minor = 900"), "ch_8")
+    company.sql(UPDATE.format("refunded_minor = 200"), "ch_9")
+    company.sql(UPDATE.format("customer_id = 'cus_nobody'"), "ch_12")
+    company.sql(UPDATE.format("created_at = created_at + interval '1 month'"), "ch_13")
+    return sorted(
+        [
+            ("amount_mismatch", "ch_4"),
+            ("amount_rounding", "ch_5"),
+            ("currency_mismatch", "ch_3"),
+            ("dispute_missing", "ch_11"),
+            ("duplicate_row", "ch_1"),
+            ("livemode_leak", "ch_7"),
+            ("missing_in_db", "ch_20"),
+            ("missing_in_db", "ch_6"),
+            ("missing_in_stripe", "ch_invented"),
+            ("orphan_row", "ch_12"),
+            ("period_cutoff", "ch_13"),
+            ("refund_excess", "ch_8"),
+            ("refund_failed_booked", "ch_9"),
+            ("refund_missing", "ch_10"),
+            ("status_mismatch", "ch_2"),
+        ]
+    )
+
+
+def spoil_a_little(company: Spoiled) -> None:
+    """A lost payment, a doubled one, a wrong one, an invented one: rows come, go and change."""
+    for number in (1, 2, 3):
+        company.charge(number, 1000 * number)
+    company.receive()
+    company.silent(False)
+    company.charge(20, 5000)
+    company.receive()
+    company.copy_row(1)
+    company.sql(UPDATE.format("amount_minor = amount_minor * 100"), "ch_2")
+    company.sql(UPDATE.format("charge_id = 'ch_invented'"), "ch_3")
+
+
+# What the books must say in the end: gross, refunded, disputed of each charge, by hand.
+TRUTH = {
+    **{f"ch_{number}": (1000 * number, 0, 0) for number in range(1, 15)},
+    "ch_8": (8000, 300, 0),
+    "ch_10": (10_000, 700, 0),
+    "ch_11": (11_000, 0, 1100),
+    "ch_20": (5000, 0, 0),
+}

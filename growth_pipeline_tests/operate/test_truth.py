@@ -48,3 +48,17 @@ def test_unknown_and_zero_are_two_things():
     assert not compare_with_truth(
         [a_problem(impact_minor=0)], [a_problem(impact_minor=None)]
     ).is_green
+
+
+def test_another_severity_or_cause_counts_as_missed_and_unexpected():
+    planted = a_problem(severity="HIGH", cause="unit_factor")
+    assert compare_with_truth([planted], [planted]).is_green
+    for wrong in ({"severity": "MEDIUM"}, {"cause": "stale"}):
+        outcome = compare_with_truth([planted], [planted | wrong])
+        assert (outcome.found, len(outcome.unexpected)) == (0, 1), wrong
+    assert str(outcome.missed[0]) == "2026-03 amount_mismatch ch_1 -500 usd HIGH unit_factor"
+
+
+def test_a_planted_problem_of_several_causes_is_found_with_any_of_them():
+    planted = a_problem(severity="HIGH", cause="")
+    assert compare_with_truth([planted], [planted | {"cause": "handled_wrong"}]).is_green

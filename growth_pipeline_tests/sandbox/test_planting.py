@@ -9,7 +9,9 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from growth_pipeline.sandbox import planting_application
 from growth_pipeline.sandbox.__main__ import app
+from growth_pipeline.sandbox.application import write
 from growth_pipeline.sandbox.company import Company, build
 from growth_pipeline.sandbox.control import create_app
 from growth_pipeline.sandbox.planting import CODES, plant
@@ -19,6 +21,14 @@ from growth_pipeline.sandbox.tamper import MissingRowsError, tamper
 from growth_pipeline_tests.fakes.local_server import serving
 
 BY_EVENTS = {"missing_in_db", "refund_missing", "dispute_missing"}
+BESIDE = ("subscription_status", "credit_note_unapplied", *planting_application.CODES)
+# What nobody planted: the company's life brings it, as often as it happens.
+OWN = {"payout_failed", "invoice_paid_no_charge", "event_gap"}
+
+
+def of_charges(planting):
+    """The problems of payments."""
+    return [problem for problem in planting["problems"] if problem["object"] == "charge"]
 
 
 def replay(store, *, with_lost):
@@ -69,12 +79,12 @@ def planting(planted_store):
 
 
 def test_one_problem_of_each_kind_is_planted_in_closed_months(planting, company):
-    problems = planting["problems"]
-    assert sorted(problem["code"] for problem in problems) == sorted(CODES)
-    assert len(CODES) == 11
-    assert len({problem["object_id"] for problem in problems}) == 11
+    problems = [one for one in planting["problems"] if one["code"] not in OWN]
+    assert sorted(problem["code"] for problem in problems) == sorted([*CODES, *BESIDE])
+    assert len(problems) == 23
+    assert len({problem["object_id"] for problem in problems}) == 23
     assert {problem["month"] for problem in problems} <= set(company.closed_months)
-    assert {problem["severity"] for problem in problems} == {"HIGH", "MEDIUM"}
+    assert {problem["severity"] for problem in problems} == {"HIGH", "MEDIUM", "LOW"}
     for problem in problems:
         assert problem["impact_minor"] == problem["impacts_minor"].get(problem["currency"], 0)
         assert problem["how"]
@@ -91,8 +101,35 @@ def test_the_same_company_is_planted_the_same_way(planting, fresh_store, company
 
 def test_months_can_be_chosen(fresh_store, company):
     problems = plant(fresh_store, company, ["2026-05", "2026-06"])["problems"]
-    assert {problem["month"] for problem in problems} <= {"2026-05", "2026-06"}
-    assert len(problems) >= 8
+    planted = [problem for problem in problems if problem["code"] not in OWN]
+    assert {problem["month"] for problem in planted} <= {"2026-05", "2026-06"}
+    assert len(planted) >= 14
+
+
+def test_payouts_that_came_back_and_invoices_nobody_was_charged_for_are_told(planting, objects):
+    told = {
+        code: {one["object_id"] for one in planting["problems"] if one["code"] == code}
+        for code in OWN
+    }
+    assert told["payout_failed"] == {
+        payout["id"] for payout in objects["payouts"] if payout["status"] in {"failed", "canceled"}
+    }
+    charged = {join["invoice"] for join in objects["invoice_payments"] if join["status"] == "paid"}
+    assert told["invoice_paid_no_charge"] == {
+        invoice["id"]
+        for invoice in objects["invoices"]
+        if invoice.get("status") == "paid" and invoice["id"] not in charged
+    }
+
+
+def test_lost_events_that_stripe_still_lists_are_told_as_gaps(planted_store, planting, company):
+    at = {event.id: event.created for event in planted_store.events()}
+    gaps = {one["object_id"]: one for one in planting["problems"] if one["code"] == "event_gap"}
+    listed = [one for one in planting["lost_events"] if at[one] >= company.as_of - 30 * 86_400]
+    assert gaps.keys() == set(listed)
+    for event_id, problem in gaps.items():
+        is_old = at[event_id] < company.as_of - 3 * 86_400
+        assert problem["severity"] == ("HIGH" if is_old else "MEDIUM")
 
 
 def test_without_losses_the_events_give_the_ledger(store):
@@ -118,6 +155,20 @@ def test_lost_events_change_the_books_by_the_planted_impacts_and_nothing_else(
     }
 
 
+def test_an_end_that_was_not_heard_leaves_the_subscription_running(planted_store, planting):
+    (problem,) = [one for one in planting["problems"] if one["code"] == "subscription_status"]
+    last = None
+    for event in planted_store.events(with_lost=False):
+        obj = orjson.loads(event.body)["data"]["object"]
+        if obj["id"] == problem["object_id"]:
+            last = obj
+    assert last is not None
+    assert last["status"] == "active"
+    (item,) = last["items"]["data"]
+    assert item["price"]["recurring"]["interval"] == "month"
+    assert problem["impact_minor"] == item["price"]["unit_amount"] * item["quantity"] > 0
+
+
 def test_nothing_is_left_of_what_a_lost_payment_told(planted_store, planting):
     (problem,) = [p for p in planting["problems"] if p["code"] == "missing_in_db"]
     row = next(r for r in planted_store.ledger() if r["charge_id"] == problem["object_id"])
@@ -139,6 +190,7 @@ def test_nothing_is_left_of_what_a_lost_payment_told(planted_store, planting):
 def book(database_url, store):
     """Books as a perfect pipeline would leave them after hearing all that was not lost."""
     heard = replay(store, with_lost=False)
+    write(database_url, store.application())
     with psycopg.connect(database_url) as connection:
         for row in store.ledger():
             told = heard.get(row["charge_id"])
@@ -190,9 +242,51 @@ def test_tampering_gives_exactly_the_planted_impacts_and_twice_is_once(
     }
     assert {charge: money for charge, money in found.items() if money} == {
         problem["object_id"]: problem["impacts_minor"]
-        for problem in planting["problems"]
+        for problem in of_charges(planting)
         if problem["impacts_minor"]
     }
+
+
+def test_tampering_with_the_application_is_what_was_planted(database_url, planted_store, planting):
+    book(database_url, planted_store)
+    before = application_of(database_url)
+    tamper(database_url, planting["tampering"])
+    after = application_of(database_url)
+    tamper(database_url, planting["tampering"])
+    assert application_of(database_url) == after
+    by_code = {one["code"]: one for one in planting["problems"]}
+
+    def access(code, rows):
+        (row,) = [
+            r for r in rows["entitlements"] if r["subscription_id"] == by_code[code]["object_id"]
+        ]
+        return row
+
+    def users(code, rows):
+        return [r for r in rows["user_customers"] if r["customer_id"] == by_code[code]["object_id"]]
+
+    for code in ("tier_mismatch", "quantity_mismatch", "mrr_drift"):
+        gained = access(code, after)["mrr_minor"] - access(code, before)["mrr_minor"]
+        assert gained == by_code[code]["impact_minor"] != 0, code
+    assert access("provisioned_not_paid", after)["has_access"] is True
+    assert access("provisioned_not_paid", after)["mrr_minor"] == by_code["provisioned_not_paid"]["impact_minor"]  # fmt: skip
+    assert access("paid_not_provisioned", after)["has_access"] is False
+    assert access("period_mismatch", after)["access_ends_at"] > access("period_mismatch", before)["access_ends_at"]  # fmt: skip
+    assert access("tier_mismatch", after)["price_id"] != access("tier_mismatch", before)["price_id"]
+    assert users("customer_unmapped", after) == []
+    assert len(users("customer_shared", after)) == 2
+    assert users("customer_deleted", after)[0]["deleted_at"] is None
+    assert users("email_differs", after) != users("email_differs", before)
+    changed = [r for r in after["entitlements"] if r["written_by"] == "hand"]
+    assert len(changed) == 6
+
+
+def application_of(database_url):
+    with psycopg.connect(database_url, row_factory=psycopg.rows.dict_row) as connection:
+        return {
+            name: connection.execute(f"select * from billing.{name} order by user_id").fetchall()
+            for name in ("entitlements", "user_customers")
+        }
 
 
 def test_tampered_rows_look_as_their_kind_says(database_url, planted_store, planting):

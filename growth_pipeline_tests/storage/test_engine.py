@@ -168,3 +168,38 @@ def test_files_of_an_object_store_are_read_through_fsspec(engine):
     manifest = lake.write_partition("d", PARTITION, [payments()], {})
 
     assert engine.query("select count(*) as n from d", {"d": [manifest.path]}).rows() == [(3,)]
+
+
+def test_a_result_goes_to_a_file_that_other_queries_read(engine):
+    with engine.spool() as spool:
+        made = engine.query_to_file(
+            "select * from p where amount is not null", {"p": payments()}, spool, "known"
+        )
+        assert made.rows == 2
+        found = engine.query("select max(id) as last from k", {"k": [made.path]})
+    assert found["last"].to_list() == ["b"]
+
+
+def test_a_spool_given_up_takes_its_files_along(tmp_path):
+    spool = Engine(temp_dir=tmp_path).spool()
+    spool.write("rows", [payments(), payments()])
+    folder = spool.folder
+    assert pl.read_parquet(folder / "rows.parquet").height == 6
+    del spool
+    assert not folder.exists()
+
+
+def test_spools_of_killed_processes_are_swept_after_a_day(tmp_path):
+    old, young = tmp_path / "spool-old", tmp_path / "spool-young"
+    for folder in (old, young):
+        folder.mkdir()
+    yesterday = time.time() - 90_000
+    os.utime(old, (yesterday, yesterday))
+    Engine(temp_dir=tmp_path)
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_a_spool_file_needs_a_frame_to_know_its_columns(tmp_path):
+    with Engine(temp_dir=tmp_path).spool() as spool, pytest.raises(ValueError, match="no frame"):
+        spool.write("rows", [])

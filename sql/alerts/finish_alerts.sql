@@ -4,5 +4,6 @@ set
     state = %(state)s,
     last_error = %(error)s,
     external_id = coalesce(%(external_id)s, external_id),
-    sent_at = %(sent_at)s
+    sent_at = %(sent_at)s,
+    due_at = %(due_at)s
 where alert_id = any(%(ids)s::bigint[]) and state in ('sending', 'unknown')

@@ -1,12 +1,13 @@
 -- Grain: one alert to each channel. Why "do nothing": the same decision made twice is one alert.
-insert into alerts.outbox (alert_key, channel, kind, fingerprint, title, body, created_at)
+insert into alerts.outbox (alert_key, channel, kind, level, fingerprint, title, body, created_at)
 select
     %(alert_key)s,
     channel,
     %(kind)s,
+    %(level)s,
     %(fingerprint)s,
     %(title)s,
     %(body)s,
-    %(created_at)s
+    %(now)s
 from unnest(%(channels)s::text[]) as channel
 on conflict (alert_key, channel) do nothing

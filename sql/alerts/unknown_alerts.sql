@@ -6,6 +6,7 @@ select
     u.fingerprint,
     u.title,
     u.body,
+    u.level,
     (
         select o.external_id
         from alerts.outbox as o

@@ -74,4 +74,3 @@ select
     case when settled then refunded_minor else 0 end as refunded_minor,
     case when settled then disputed_minor else 0 end as disputed_minor
 from lines
-order by side, object, object_id, currency

@@ -3,7 +3,9 @@
 with refunds_of as (
     select
         charge,
-        coalesce(sum(amount) filter (where status in ('succeeded', 'pending')), 0) as refunded_minor,
+        -- Sums of the engine are wider than bigint, and a file holds what is wider as a float.
+        coalesce(sum(amount) filter (where status in ('succeeded', 'pending')), 0)::bigint
+            as refunded_minor,
         list(amount order by id) filter (where status in ('failed', 'canceled')) as failed_refunds,
         max(created) as touched
     from refunds
@@ -14,8 +16,8 @@ with refunds_of as (
 disputes_of as (
     select
         charge,
-        sum(withdrawn_minor) as withdrawn_minor,
-        sum(reinstated_minor) as reinstated_minor,
+        sum(withdrawn_minor)::bigint as withdrawn_minor,
+        sum(reinstated_minor)::bigint as reinstated_minor,
         max(created) as touched
     from disputes
     where charge is not null

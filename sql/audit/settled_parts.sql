@@ -1,6 +1,7 @@
 -- Audit: objects of the month against the balance transactions that moved their money, from the
 -- month's start on. Grain: one kind of object, its currency, and the currency it settled in (null on
--- a side without partner). `differing` names objects whose movements are not their money.
+-- a side without partner). `differing` names objects whose movements are not their money,
+-- `unmatched` sources of movements that are no settled object of the month.
 -- Why signed: charges bring money in, refunds, disputes and payouts take it out. Runs in the engine.
 with moves as (
     select
@@ -16,6 +17,7 @@ with moves as (
         source,
         currency,
         amount,
+        fee,
         created < $until as in_month
     from balance_transactions
     where created < $cutoff and type is not null
@@ -27,7 +29,9 @@ moved as (
         source,
         currency,
         coalesce(sum(amount) filter (where in_month), 0) as in_month_minor,
-        coalesce(sum(amount) filter (where not in_month), 0) as after_minor
+        coalesce(sum(amount) filter (where not in_month), 0) as after_minor,
+        sum(fee) as fee_minor,
+        bool_or(in_month) as is_in_month
     from moves
     where part is not null
     group by part, source, currency
@@ -84,6 +88,9 @@ paired as (
         o.minor,
         m.in_month_minor,
         m.after_minor,
+        m.fee_minor,
+        m.source,
+        o.id is null and m.is_in_month as is_unmatched,
         o.currency = m.currency
         and m.in_month_minor + m.after_minor <> o.minor
         -- before basil a partial capture moved all that was asked for, and a refund the rest back;
@@ -102,11 +109,13 @@ select
     coalesce(sum(minor), 0) as objects_minor,
     coalesce(sum(in_month_minor), 0) as in_month_minor,
     coalesce(sum(after_minor), 0) as after_minor,
+    coalesce(sum(fee_minor), 0) as fee_minor,
     list(
         struct_pack(
             id := id, object_minor := minor, moved_minor := in_month_minor + after_minor
         ) order by id
-    ) filter (where is_differing) as differing
+    ) filter (where is_differing) as differing,
+    list(source) filter (where is_unmatched) as unmatched
 from paired
 group by part, of_currency, settled_in
 order by part, of_currency, settled_in

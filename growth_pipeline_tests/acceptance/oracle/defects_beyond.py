@@ -200,7 +200,7 @@ def _renamed(company: Company, _: Lenders) -> None:
     lost = an_event(company, "customer.updated", plan.customer, at)
     company.told.append(lost)
     company.unheard[lost["id"]] = "lost"
-    plan.is_told_before = True  # type: ignore[attr-defined]
+    plan.is_customer_told = True
     company.expect("stale_row", plan.customer["id"], LOST)
 
 
@@ -241,9 +241,16 @@ def _paid_payout(company: Company) -> Object:
 
 
 def _line_missing(company: Company, _: Lenders) -> None:
+    """One of its lines is not among those that Stripe tells."""
     payout = _paid_payout(company)
-    payout["amount"] += 321
-    company.expect("payout_unbalanced", payout["id"], AT_STRIPE, **{payout["currency"]: 321})
+    hidden: dict[str, Object] = company.hidden  # type: ignore[attr-defined]
+    lines = [
+        one for one in company.lists()["balance_transactions"]
+        if hidden.get(one["id"], {}).get("payout") == payout["id"] and one["type"] != "payout" and one["net"]
+    ]  # fmt: skip
+    missing = company.random.choice(lines)
+    del hidden[missing["id"]]
+    company.expect("payout_unbalanced", payout["id"], AT_STRIPE, **{payout["currency"]: -missing["net"]})  # fmt: skip
 
 
 def _returned(status: str) -> Defect:

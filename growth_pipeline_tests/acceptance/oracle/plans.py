@@ -54,6 +54,7 @@ class Plan:
     kind: str
     told: list[tuple[str, Object, int]] = field(default_factory=list)
     fates: dict[int, str] = field(default_factory=dict)
+    is_customer_told: bool = False
 
     @property
     def id(self) -> str:
@@ -79,7 +80,8 @@ def tell_plans(company: Company) -> None:
         if not plan.told:
             continue
         at = plan.told[0][2]
-        _tell(company, "customer.created", plan.customer, at - 20)
+        if not plan.is_customer_told:
+            _tell(company, "customer.created", plan.customer, at - 20)
         for place, (kind, state, when) in enumerate(plan.told):
             event = an_event(company, kind, state, when, event_id=f"evt_{place}_{plan.id}")
             company.told.append(event)

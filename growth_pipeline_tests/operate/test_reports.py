@@ -1,0 +1,95 @@
+"""Stored reports from a terminal, on a real database and a lake of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from growth_pipeline.audit.findings import Verdict
+from growth_pipeline.audit.report import save_report
+from growth_pipeline.audit.store import AuditStore
+from growth_pipeline.storage.lake import Lake
+from growth_pipeline_tests.audit.test_report import a_finding, an_audit
+
+GROWTH = [sys.executable, "-m", "growth_pipeline.cli"]
+
+
+@pytest.fixture
+def growth(tmp_path, database_url):
+    """Runs `growth …` in an empty folder on this test's database."""
+
+    def run(*arguments, **variables):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GROWTH_", "DAGSTER_"))}
+        return subprocess.run(
+            [*GROWTH, *arguments],
+            cwd=tmp_path,
+            env=kept | {"GROWTH_DATABASE_URL": database_url} | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path, database):
+    """Two old audits of one month, the first of them no good: files of the first, of the second."""
+    lake, store = Lake(str(tmp_path / ".growth" / "lake")), AuditStore(database)
+    made = []
+    for day, verdict in ((1, Verdict.FAIL), (2, Verdict.WARNING)):
+        at = datetime(2025, 11, day, tzinfo=UTC)
+        finding = a_finding(object_id=f"ch_{day}")
+        audit = replace(an_audit(finding), verdict=verdict, started_at=at, finished_at=at)
+        store.publish(audit)
+        paths = save_report(audit, lake)
+        store.record_artifacts(audit, paths)
+        made.append({Path(lake.url) / path for path in paths.values()})
+    old = (datetime.now(UTC) - timedelta(days=100)).timestamp()
+    for path in set().union(*made):
+        os.utime(path, (old, old))
+    return made
+
+
+def test_stored_reports_are_listed_with_what_keeps_them(growth, files):
+    told = json.loads(growth("reports", "list", "--json").stdout)
+    assert (told["keep_days"], told["total"]) == (90, 2)
+    assert [one["kept_because"] for one in told["reports"]] == [["newest of its month"], []]
+    shown = growth("reports", "list", "--limit", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "2025-10 UTC  WARNING 2025-11-02" in shown.stdout
+    assert "1 more: --limit 2" in shown.stdout
+
+
+def test_a_dry_run_shows_what_a_cleaning_removes_and_removes_nothing(growth, files):
+    dry = growth("reports", "clean", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "would remove 4 files" in dry.stdout
+    assert all(path.exists() for path in files[0] | files[1])
+    done = json.loads(growth("reports", "clean", "--json").stdout)
+    assert (len(done["removed"]), done["kept"], done["dry_run"]) == (4, 4, False)
+    assert [path.exists() for path in files[0]] == [False] * 4
+    assert all(path.exists() for path in files[1])
+    assert "removed 0 files" in growth("reports", "clean").stdout
+    assert json.loads(growth("reports", "list", "--json").stdout)["total"] == 1
+
+
+def test_how_long_reports_are_kept_is_a_setting(growth, files):
+    dry = growth("reports", "clean", "--dry-run", GROWTH_REPORTS__KEEP_DAYS="120")
+    assert "would remove 0 files" in dry.stdout
+    wrong = growth("reports", "clean", GROWTH_REPORTS__KEEP_DAYS="0")
+    assert wrong.returncode == 5
+    assert "GROWTH_REPORTS__KEEP_DAYS" in wrong.stderr
+
+
+def test_without_reports_the_next_command_is_told(growth):
+    done = growth("reports", "list")
+    assert done.returncode == 0, done.stderr
+    assert "growth audit --month" in done.stdout
