@@ -35,10 +35,11 @@ from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
 from growth_pipeline.settings import EngineSettings
 from growth_pipeline.storage.embedded import start_embedded
-from growth_pipeline.storage.engine import Engine
+from growth_pipeline.storage.engine import Engine, SpoolFile
 from growth_pipeline.storage.lake import Lake
 from growth_pipeline.storage.migrations import migrate
 from growth_pipeline.storage.postgres import Database
+from growth_pipeline.storage.sql import load_sql
 
 SCOPE = Scope("acct_bench", True)
 MONTH = Month(2025, 10)
@@ -60,22 +61,25 @@ FACTS = """
 """
 COMMON = """
     'acct_bench' as account_id, true as livemode, '2026-10-28.endive' as api_version,
-    timestamptz '2025-11-02 00:00:00+00' as fetched_from, timestamptz '2025-11-02 00:00:00+00' as fetched_at,
+    timestamptz '2025-11-02 00:00:00+00' as fetched_from,
+    timestamptz '2025-11-02 00:00:00+00' as fetched_at,
     '{}' as raw
 """
 REFUND = "case when n % 20 = 0 then amount // 2 else 0 end"
 RESOURCES = {
     "charges": f"""
-        select *, amount as amount_captured, {REFUND} as amount_refunded, true as captured, true as paid,
-            'succeeded' as status, false as refunded, n % 500 = 1 as disputed from facts
+        select *, amount as amount_captured, {REFUND} as amount_refunded, true as captured,
+            true as paid, 'succeeded' as status,
+            false as refunded, n % 500 = 1 as disputed from facts
     """,
     "payment_intents": """
         select * replace (payment_intent as id), id as latest_charge, 'succeeded' as status,
             amount as amount_received from facts
     """,
     "invoices": """
-        select * replace (invoice_id as id), 'paid' as status, amount as total, amount as amount_due,
-            amount as amount_paid, 0 as amount_remaining, created as paid_at from facts
+        select * replace (invoice_id as id), 'paid' as status, amount as total,
+            amount as amount_due, amount as amount_paid,
+            0 as amount_remaining, created as paid_at from facts
     """,
     "invoice_payments": """
         select * replace ('inpay_' || n as id), invoice_id as invoice, 'paid' as status,
@@ -94,8 +98,8 @@ RESOURCES = {
             amount - amount * 3 // 100 as net, 'charge' as type, 'charge' as reporting_category,
             'available' as status, created as available_on from facts
         union all
-        select * replace ('txn_re' || n as id, -({REFUND}) as amount), 're_' || n as source, 0 as fee,
-            -({REFUND}) as net, 'refund' as type, 'refund' as reporting_category,
+        select * replace ('txn_re' || n as id, -({REFUND}) as amount), 're_' || n as source,
+            0 as fee, -({REFUND}) as net, 'refund' as type, 'refund' as reporting_category,
             'available' as status, created as available_on from facts where n % 20 = 0
     """,
 }  # fmt: skip
@@ -130,9 +134,12 @@ BARE = {
     "fees": """
         select t.id, b.charge_id
         from read_parquet($balance_transactions, hive_partitioning = false) as t
-        full outer join read_parquet($books, hive_partitioning = false) as b on t.source = b.charge_id
+        full outer join read_parquet($books, hive_partitioning = false) as b
+            on t.source = b.charge_id
         where t.type = 'charge'
-            and (t.fee <> b.fee_minor or t.net <> b.net_minor or t.currency <> b.settlement_currency)
+            and (
+                t.fee <> b.fee_minor or t.net <> b.net_minor or t.currency <> b.settlement_currency
+            )
     """,
     "balance": """
         select t.id, c.id
@@ -168,7 +175,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=2)
     arguments.add_argument("--threads", type=int, default=os.cpu_count())
     arguments.add_argument("--memory-limit", default=EngineSettings().memory_limit)
-    arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("--folder", type=Path, help="keep the company here, or use it again")
     arguments.add_argument("--child", choices=("audit", "bare"), help=argparse.SUPPRESS)
     arguments.add_argument("--url", help=argparse.SUPPRESS)
     given = arguments.parse_args()
@@ -180,39 +187,47 @@ def main() -> None:
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
     """Make the company, then audit and bare joins in turns, each in a fresh process."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-audit-"))
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="bench-audit-"))
+    is_made = (folder / "lake").exists()
     server = start_embedded(folder)
     try:
         url = server.url("postgres")
         migrate(url)
-        make_files(Lake(str(folder / "lake")), given.rows)
-        make_books(url, given.rows)
-        results: dict[str, list[dict[str, Any]]] = {"audit": [], "bare": []}
+        if not is_made:
+            make_files(Lake(str(folder / "lake")), given.rows)
+            make_books(url, given.rows)
+        results: dict[str, list[dict[str, Any]]] = {"bare": [], "audit": []}
         for _ in range(given.rounds):
             for name, told in results.items():
                 told.append(child(name, given, folder, url))
     finally:
         server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        if given.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
     return summary(given, results)
 
 
 def summary(given: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Best seconds of each; the worst peak of memory."""
+    told = results["bare"] + results["audit"]
     best = {
-        name: min(one[name] for one in results["audit"] + results["bare"] if name in one)
-        for name in (*results["audit"][0], *results["bare"][0])
+        name: min(one[name] for one in told if name in one)
+        for name in (*results["bare"][0], *results["audit"][0])
     }
-    bare_all = sum(best[f"bare_{name}_s"] for name in BARE)
+    bare_joins = sum(best[f"bare_{name}_s"] for name in BARE)
+    judged = best["audit_s"] - best["copy_s"]
     return {
         "bench": "audit",
         "rows": given.rows,
         "threads": given.threads,
+        "load": [round(one, 1) for one in os.getloadavg()],
         "engine_memory_limit": given.memory_limit,
         **best,
         "peak_rss_mib": max(one["peak_rss_mib"] for one in results["audit"]),
-        "bare_all_s": round(bare_all, 2),
-        "audit_without_copy_s": round(best["audit_s"] - best["copy_s"], 2),
-        "audit_to_bare": round((best["audit_s"] - best["copy_s"]) / bare_all, 2),
+        "bare_joins_s": round(bare_joins, 2),
+        "compare_to_bare_join": round(best["compare_s"] / best["bare_payments_s"], 2),
+        "audit_to_bare": round(best["audit_s"] / (bare_joins + best["bare_copy_s"]), 2),
+        "audit_without_copy_to_bare_joins": round(judged / bare_joins, 2),
     }
 
 
@@ -220,12 +235,34 @@ def child(name: str, given: argparse.Namespace, folder: Path, url: str) -> dict[
     command = [sys.executable, __file__, "--child", name, "--folder", str(folder), "--url", url]
     command += ["--rows", str(given.rows), "--threads", str(given.threads)]
     command += ["--memory-limit", given.memory_limit]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
 
 # --- the audit -----------------------------------------------------------------------------------
+
+
+COMPARE = ("audit/returned_money", "audit/differing_payments")
+
+
+class TimedEngine(Engine):
+    """Knows how long the comparison of the payments took, beside everything else."""
+
+    compare_seconds = 0.0
+
+    def query(self, sql: str, *given: Any, **named: Any) -> pl.DataFrame:
+        return self._timed(super().query, sql, *given, **named)
+
+    def query_to_file(self, sql: str, *given: Any, **named: Any) -> SpoolFile:
+        return self._timed(super().query_to_file, sql, *given, **named)
+
+    def _timed(self, job: Callable[..., Any], sql: str, *given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        result = job(sql, *given, **named)
+        if sql in map(load_sql, COMPARE):
+            self.compare_seconds += time.perf_counter() - started
+        return result
 
 
 class TimedStore(AuditStore):
@@ -242,7 +279,7 @@ class TimedStore(AuditStore):
 
 def audit(given: argparse.Namespace) -> dict[str, Any]:
     """One whole audit, and the peak memory of this process, in which nothing else happened."""
-    engine = Engine(
+    engine = TimedEngine(
         memory_limit=given.memory_limit, threads=given.threads, temp_dir=given.folder / "spill"
     )
     with Database(given.url) as database:
@@ -264,6 +301,7 @@ def audit(given: argparse.Namespace) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {
         "audit_s": round(seconds, 2),
+        "compare_s": round(engine.compare_seconds, 2),
         "copy_s": round(store.copy_seconds, 2),
         "peak_rss_mib": peak,
         "findings": len(done.findings),
@@ -285,9 +323,8 @@ def bare(given: argparse.Namespace) -> dict[str, Any]:
     engine = Engine(temp_dir=given.folder / "spill")
     lake = Lake(str(given.folder / "lake"))
     with Database(given.url) as database, engine.spool() as spool:
-        books = AuditStore(database).booked_payments(
-            SCOPE, start=MONTH.start, end=MONTH.end, spool=spool
-        )
+        store = TimedStore(database)
+        books = store.booked_payments(SCOPE, start=MONTH.start, end=MONTH.end, spool=spool)
         paths: dict[str, object] = {"books": list(books.charged)}
         for name in AUDITED_OBJECTS:
             (manifest,) = (
@@ -299,7 +336,8 @@ def bare(given: argparse.Namespace) -> dict[str, Any]:
             name: lambda sql=sql: join(sql, paths, given, spool.folder)  # type: ignore[misc]
             for name, sql in BARE.items()
         }
-        return {f"bare_{name}_s": round(seconds(job), 2) for name, job in timed.items()}
+        told = {"bare_copy_s": round(store.copy_seconds, 2)}
+        return told | {f"bare_{name}_s": round(seconds(job), 2) for name, job in timed.items()}
 
 
 def join(sql: str, paths: dict[str, object], given: argparse.Namespace, folder: Path) -> int:
@@ -375,14 +413,19 @@ def make_books(url: str, rows: int) -> None:
     with Database(url) as database, database.connection() as connection:
         connection.execute(
             f"""
-            insert into billing.payments (account_id, livemode, charge_id, payment_intent_id, invoice_id,
-                customer_id, status, captured, currency, amount_minor, refunded_minor, fee_minor, net_minor,
-                settlement_currency, created_at, written_by, written_at)
-            select 'acct_bench', true, id, payment_intent, invoice_id, customer, 'succeeded', true, currency,
+            insert into billing.payments (
+                account_id, livemode, charge_id, payment_intent_id, invoice_id, customer_id, status,
+                captured, currency, amount_minor, refunded_minor, fee_minor, net_minor,
+                settlement_currency, created_at, written_by, written_at
+            )
+            select 'acct_bench', true, id, payment_intent, invoice_id, customer, 'succeeded', true,
+                currency,
                 case when n % {PLANTED_EVERY} = 7 then amount + 5 else amount end, {refund},
-                amount * 3 / 100, amount - amount * 3 / 100, currency, to_timestamp(created), 'mirror',
-                to_timestamp(created)
-            from (select n, {facts} from generate_series(0::bigint, {rows - 1}) as numbers (n)) as facts
+                amount * 3 / 100, amount - amount * 3 / 100, currency, to_timestamp(created),
+                'mirror', to_timestamp(created)
+            from (
+                select n, {facts} from generate_series(0::bigint, {rows - 1}) as numbers (n)
+            ) as facts
             """
         )
     with Database(url) as database, database.connection() as connection:

@@ -62,6 +62,10 @@ reports_app = typer.Typer(
     help="Stored reports: what there is, and cleaning.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(reports_app, name="reports")
+alerts_app = typer.Typer(
+    help="Alerts: what waits, and whether it arrives.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(alerts_app, name="alerts")
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
 _CARD_PROBLEMS = 10
@@ -581,6 +585,38 @@ def _emit_done(done: Done, *, as_json: bool) -> None:
         emit_json(done.document)
     else:
         emit(done.sentence)
+
+
+@alerts_app.command("list")
+def alerts_list(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Alerts at most.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """Problems that last, and alerts that have not arrived."""
+    from growth_pipeline.operate.alerts import list_alerts
+
+    found = list_alerts(limit, say=say)
+    if as_json:
+        emit_json(found.as_dict())
+    else:
+        emit("\n".join(found.lines()))
+
+
+@alerts_app.command("test")
+def alerts_test(as_json: JsonFlag = False) -> None:
+    """Send a test to every configured channel.
+
+    On GitHub it opens one issue and closes it. Exit code 5: a setting is wrong; 6: try later.
+    """
+    from growth_pipeline.operate.alerts import test_channels
+
+    tested = test_channels(now=datetime.now(UTC), say=say)
+    if as_json:
+        emit_json(tested.as_dict())
+    else:
+        emit("\n".join(tested.lines()))
+    raise typer.Exit(tested.exit_code)
 
 
 @config_app.command("show")

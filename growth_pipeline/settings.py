@@ -240,7 +240,11 @@ class AlertSettings(BaseModel):
 class EngineSettings(BaseModel):
     """Bounds of the analytics engine."""
 
-    memory_limit: str = Field("2GiB", description="Memory the engine may use before it spills.")
+    memory_limit: str = Field(
+        "1GiB",
+        description="Memory the engine may use before it spills; "
+        "the process needs about 500 MiB more.",
+    )
     threads: int | None = Field(None, gt=0, description="Threads; empty: all cores.")
 
 

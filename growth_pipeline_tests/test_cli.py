@@ -115,6 +115,11 @@ def test_json_and_another_format_cannot_both_have_stdout(growth):
     assert_one_sentence(done, 2, "both want stdout", "--output")
 
 
+def test_a_summary_outside_a_job_of_github_is_code_2_before_anything_starts(growth):
+    done = growth("audit", "--month", "2024-01", "--github-summary", GITHUB_STEP_SUMMARY="")
+    assert_one_sentence(done, 2, "GITHUB_STEP_SUMMARY", "--output")
+
+
 def test_the_version_is_printed(growth):
     from growth_pipeline import __version__
 

@@ -36,7 +36,7 @@ GROUPS = {
 CHECKS = {
     "audit/findings": [
         *("access_agrees_with_payment", "amounts_agree", "booked_payments_exist_in_stripe"),
-        *("currencies_agree", "customers_agree", "disputes_agree"),
+        *("closed_month_adds_up", "currencies_agree", "customers_agree", "disputes_agree"),
         *("events_arrived", "fees_and_net_agree", "invoices_agree"),
         *("mirror_is_fresh", "months_agree", "payments_are_booked_once"),
         *("payouts_agree", "references_exist", "refunds_agree"),
@@ -46,7 +46,7 @@ CHECKS = {
     ],
     "audit/report": ["files_are_whole"],
     "audit/kept_reports": ["newest_and_good_reports_are_there"],
-    "alerts/outbox": ["every_alert_arrived"],
+    "alerts/outbox": ["channels_take_alerts", "every_alert_arrived"],
     "billing/drift": ["drift_is_repaired", "mirror_says_what_stripe_says"],
     "billing/event_sweep": ["events_reach_back", "webhooks_bring_the_events"],
     "billing/inbox": ["no_events_are_quarantined"],
@@ -141,7 +141,7 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
     assert {one.name: one.default_status for one in repository.sensor_defs} == dict.fromkeys(
         (
             *("missing_audits_sensor", "event_sweep_sensor"),
-            *("checks_alert_sensor", "run_failure_alert_sensor"),
+            *("checks_alert_sensor", "run_failure_alert_sensor", "alert_timer_sensor"),
         ),
         dg.DefaultSensorStatus.RUNNING,
     )

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import httpx
 
 from growth_pipeline.alerts.deliver import ChannelRefusedError, OutcomeUnknownError
-from growth_pipeline.alerts.outbound import ForbiddenAddressError, is_redirect
+from growth_pipeline.alerts.outbound import ForbiddenAddressError
 
 LATER = "it is sent again by itself"
 
@@ -67,9 +67,8 @@ def check_status(response: httpx.Response, channel: str, setting: str) -> None:
         return
     later = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
     later = later or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    where = ", elsewhere, which is not followed" if is_redirect(status) else ""
     raise ChannelRefusedError(
-        f"{channel} answered {status}{where}",
+        f"{channel} answered {status}",
         remedy=LATER if later else f"correct {setting}; the alerts wait",
         retryable=later,
         retry_after=retry_after(response.headers, datetime.now(UTC)),

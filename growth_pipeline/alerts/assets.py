@@ -26,6 +26,7 @@ from growth_pipeline.alerts.signals import (
     read_signals,
 )
 from growth_pipeline.alerts.troubleshoot import KILLED, STEPS
+from growth_pipeline.audit.schedules import AUDIT_DAY_TAG, audit_job
 from growth_pipeline.billing.partitions import Made, asset
 from growth_pipeline.billing.resources import Clock, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 else:
     AlertStore = object  # Dagster resolves annotations at import; the real class brings psycopg
 
-AUDIT_DAY_TAG = "growth/audit_day"  # a run that the daily audit's schedule or sensor asked for
 _LEVELS: Mapping[str, Level] = {"HIGH": "HIGH", "MEDIUM": "MEDIUM", "LOW": "LOW"}
 _LEVEL_OF_SEVERITY: Mapping[dg.AssetCheckSeverity, Level] = {
     dg.AssetCheckSeverity.ERROR: "HIGH",
@@ -203,7 +203,7 @@ def read_run(
         remedy=remedy,
         url=f"{dagster_url}/runs/{run_id}",
         failure_kind=kind,
-        is_daily_audit=AUDIT_DAY_TAG in run.tags and run.job_name == "audit_job",
+        is_daily_audit=AUDIT_DAY_TAG in run.tags and run.job_name == audit_job.name,
     )
     evaluations = read_evaluations(instance, run_id)
     return outcome, [_check_outcome(one, outcome.partition) for one in evaluations]

@@ -21,18 +21,14 @@ from growth_pipeline.alerts.deliver import (
     newest,
 )
 from growth_pipeline.alerts.limits import GITHUB_RATES
-from growth_pipeline.alerts.outbound import (
-    ForbiddenAddressError,
-    OutboundTransport,
-    is_redirect,
-)
+from growth_pipeline.alerts.outbound import ForbiddenAddressError, OutboundTransport
 from growth_pipeline.core.errors import ConfigurationError
 
 TIMEOUT_SECONDS = 10
 PAGE_LENGTH = 100
 # Open issues looked through for a marker when our own outbox does not know the issue.
 PAGES_READ = 10
-BASE_SETTING = "GROWTH_ALERTS__GITHUB_API_BASE"
+BASE_SETTING = "GROWTH_ALERTS__GITHUB_API_BASE or GROWTH_ALERTS__GITHUB_REPOSITORY"
 _CLOSING = frozenset({"recovery", "test"})
 _HTTP_NOT_FOUND = (404, 410)
 _HTTP_SETTINGS = (401, 403, 404, 410)
@@ -98,7 +94,7 @@ class GitHubChannel:
         self._writes = 0
         self._github = GitHub(
             TokenAuthStrategy(token),
-            base_url=api_base,
+            base_url=_readable(api_base),
             timeout=timeout_seconds,
             auto_retry=False,
             http_cache=False,
@@ -229,6 +225,15 @@ class GitHubChannel:
         return []
 
 
+def _readable(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ConfigurationError(
+            "the base URL of GitHub's API cannot be read", remedy=f"correct {BASE_SETTING}"
+        ) from None
+
+
 @contextmanager
 def _reading(*, missing_ok: bool = False) -> Iterator[None]:
     try:
@@ -241,7 +246,7 @@ def _reading(*, missing_ok: bool = False) -> Iterator[None]:
         if isinstance(error.exc, ForbiddenAddressError):
             raise forbidden(str(error.exc), BASE_SETTING) from None
         raise _refused("GitHub does not answer") from None
-    except (GitHubException, httpx.HTTPError, ValueError):
+    except (GitHubException, httpx.HTTPError, KeyError, TypeError, ValueError):
         raise _refused("GitHub does not answer") from None
 
 
@@ -259,6 +264,8 @@ def _writing() -> Iterator[None]:
         if isinstance(error.exc, (httpx.ConnectError, httpx.ConnectTimeout)):
             raise _refused("GitHub does not answer") from None
         raise OutcomeUnknownError("GitHub's answer was lost") from None
+    except (KeyError, TypeError, ValueError):
+        raise OutcomeUnknownError("GitHub's answer could not be read") from None
 
 
 def _refusal(error: RequestFailed) -> ChannelRefusedError:
@@ -270,11 +277,11 @@ def _refusal(error: RequestFailed) -> ChannelRefusedError:
         return ChannelRefusedError(
             f"GitHub answered {status}", remedy=LATER, retry_after=wait or timedelta(minutes=1)
         )
-    if status in _HTTP_SETTINGS or is_redirect(status):
+    if status in _HTTP_SETTINGS:
         return ChannelRefusedError(
             f"GitHub answered {status}",
             remedy="check GROWTH_ALERTS__GITHUB_TOKEN (right to write issues) and "
-            "GROWTH_ALERTS__GITHUB_REPOSITORY (renamed?); the alerts wait",
+            "GROWTH_ALERTS__GITHUB_REPOSITORY; the alerts wait",
             retryable=False,
         )
     return ChannelRefusedError(

@@ -28,7 +28,7 @@ _ADDRESSES_TRIED: Final = 3
 
 
 class ForbiddenAddressError(httpx.TransportError):
-    """The URL leads, or its name resolves, to where nothing may be sent; nothing was sent."""
+    """The URL leads, or its name resolves, to where nothing may be sent; nothing was taken."""
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -60,10 +60,13 @@ class OutboundTransport(httpx.BaseTransport):
         target, addresses = self.addresses_of(str(request.url))
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
-                return self._inner.handle_request(_aimed(request, target, address))
+                response = self._inner.handle_request(_aimed(request, target, address))
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if address == addresses[:_ADDRESSES_TRIED][-1]:
                     raise
+            else:
+                _refuse_redirect(response)
+                return response
         raise httpx.ConnectError("the name has no address", request=request)
 
     def addresses_of(self, url: str) -> tuple[Target, list[str]]:
@@ -110,9 +113,13 @@ def call(client: httpx.Client, method: str, url: str, *, json: Any = None) -> ht
         return response
 
 
-def is_redirect(status: int) -> bool:
-    """Whether an answer sends the caller somewhere else."""
-    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+def _refuse_redirect(response: httpx.Response) -> None:
+    """Where an answer leads was in no setting, so nobody has checked it."""
+    if HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
+        response.close()
+        raise ForbiddenAddressError(
+            f"the URL answered {response.status_code}, a redirect, which is not followed"
+        )
 
 
 def _aimed(request: httpx.Request, target: Target, address: str) -> httpx.Request:

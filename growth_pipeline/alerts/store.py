@@ -35,6 +35,15 @@ class OutboxRow(NamedTuple):
     last_error: str | None
 
 
+class ChannelState(NamedTuple):
+    """One channel that refused something since it last took anything."""
+
+    channel: str
+    blocked_until: datetime | None
+    failures: int
+    reason: str | None
+
+
 class AlertStore:
     """Rows of schema alerts. Grain of the outbox: one alert to one channel."""
 
@@ -163,12 +172,9 @@ class AlertStore:
         """Alerts that are not known to have arrived, the oldest first."""
         return [OutboxRow(*row) for row in self._rows("alerts/unsent_alerts", {"limit": limit})]
 
-    def channels(self) -> list[tuple[str, datetime | None, int, str | None]]:
-        """Channels that refused something: until when they are left alone, how often, and why."""
-        return [
-            (str(name), until, int(failures), reason)
-            for name, until, failures, reason in self._rows("alerts/list_channels", {})
-        ]
+    def channels(self) -> list[ChannelState]:
+        """Channels that refuse: until when they are left alone, how often they did, and why."""
+        return [ChannelState(*row) for row in self._rows("alerts/list_channels", {})]
 
     def states_of(self, alert_key: str) -> dict[str, tuple[str, str | None]]:
         """Channel -> state of one alert, and why it is not sent."""

@@ -131,9 +131,8 @@ def findings(
         is_provisional=audit.state is PeriodState.OPEN,
         tz=audit.tz,
     )
-    return dg.MaterializeResult(
-        metadata=describe_audit(audit), check_results=[*checked, check_close(audit.past)]
-    )
+    checked.append(check_close(audit.past, tz=audit.tz))
+    return dg.MaterializeResult(metadata=describe_audit(audit), check_results=checked)
 
 
 def describe_audit(audit: "Audit") -> dict[str, Any]:

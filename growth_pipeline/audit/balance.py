@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol
 
 import polars as pl
 
+from growth_pipeline.audit.causes import Key
 from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.confirm import LIST_OF, NoAnswer
-from growth_pipeline.audit.evidence import Key
 from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.matching import Row, Table, wanted_ids
 from growth_pipeline.audit.sections import Section, View
@@ -197,6 +197,7 @@ def examine_balance(view: View) -> Section:
     activity = view.rows("balance_activity", month, span)
     findings = [_broken(view, row, one) for row in activity for one in row["broken"] or ()]
     missing = [name for name in _SOURCES if not view.has(name)]
+    not_judged: tuple[str, ...] = ()
     if missing or view.matcher is None:
         findings += _unlinked(view, month, span, activity, ())
         sides: dict[str, dict[str, Any]] = {}
@@ -210,7 +211,7 @@ def examine_balance(view: View) -> Section:
         findings += _unlinked(view, month, span, activity, unmatched)
         bridges = build_bridges(activity, settled)
         findings += _open_bridges(view, bridges, differing_of(settled))
-        sides, not_judged = _sides(view, bridges, until), ()
+        sides = _sides(view, bridges, until)
     return Section(
         "balance",
         judged=sum(row["transactions"] for row in activity),

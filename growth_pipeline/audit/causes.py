@@ -49,8 +49,8 @@ class Trace:
     same object's events in Stripe's own list: event_id, type, created_at, pending_webhooks; None
     stands for a list that was not read. `stripe`: facts as Stripe's extract has them. `refused`:
     why the mirror could not use what Stripe showed. `reached_at`: when a webhook of any kind last
-    came in (ISO). `lists_all`: Stripe's list covers everything up to the audit,
-    from `lists_from` on (ISO; None: from the beginning).
+    came in (ISO). `lists_all`: Stripe's list covers everything up to the audit, from `lists_from`
+    on (ISO; None: from the beginning).
     """
 
     mirrored: Mapping[Key, Facts] = field(default_factory=dict)
@@ -212,7 +212,7 @@ def _stale(key: Key, trace: Trace) -> bool:
 
 
 def _is_listed(mirrored: Facts | None, trace: Trace) -> bool:
-    """Whether Stripe's list would tell what came after the mirror's state: it forgets old events."""
+    """Whether Stripe's list tells all that came after the mirror's state: it forgets the old."""
     if trace.lists_from is None:
         return True
     state_at = (mirrored or {}).get("state_at")

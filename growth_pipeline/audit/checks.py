@@ -174,7 +174,7 @@ def _is_whole(path: str, lake: Lake) -> bool:
     return sha256(data).hexdigest() == PurePosixPath(path).stem
 
 
-def check_close(past: Past) -> dg.AssetCheckResult:
+def check_close(past: Past, *, tz: str = "UTC") -> dg.AssetCheckResult:
     """Whether frozen figures plus the log are the figures of now; a month that is open passes."""
     said = past.problem or "; ".join(past.wrong)
     return dg.AssetCheckResult(
@@ -185,6 +185,8 @@ def check_close(past: Past) -> dg.AssetCheckResult:
         metadata={
             "closed_at": past.close.closed_at.isoformat() if past.close else "not closed",
             "restatements": len(past.log) + len(past.fresh),
+            "tz": tz,
+            "remedy": past.remedy,
         },
     )
 

@@ -30,19 +30,6 @@ class Reason(StrEnum):
     CHANGED_BY_HAND = "changed_by_hand"
 
 
-REASON_WORDS: Final[Mapping[Reason, str]] = {
-    Reason.REFUND_LATER: "refund made after the close",
-    Reason.REFUND_CHANGED: "a refund failed, was canceled, or is counted again",
-    Reason.DISPUTE: "dispute opened, won or lost after the close",
-    Reason.LATE_EVENT: "an event of before the close arrived after it",
-    Reason.CHANGED_AT_STRIPE: "the object changed at Stripe",
-    Reason.BACKFILLED: "brought from Stripe by a backfill, sweep or question",
-    Reason.REPAIRED: "growth repair",
-    Reason.IMPORTED: "imported",
-    Reason.CHANGED_BY_HAND: "changed by hand",
-}
-
-
 class LineKey(NamedTuple):
     """What one line of a month is known by: a payment on one side, in one currency."""
 
@@ -255,6 +242,15 @@ class Past:
     wrong: tuple[str, ...] = ()
     problem: str | None = None
     now: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def remedy(self) -> str:
+        """What to do when frozen and present figures could not be compared, or do not add up."""
+        if self.problem:
+            return "Mend what the message names, then audit the month again."
+        if self.wrong:
+            return "Report the message to the makers of growth_pipeline: it is a mistake of theirs."
+        return ""
 
     def close_dict(self) -> dict[str, Any] | None:
         """The close as report and JSON carry it."""

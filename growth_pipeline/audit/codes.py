@@ -170,7 +170,8 @@ CODES: dict[str, Code] = _codes(
     Code(
         "invoice_payment_sum",
         Severity.HIGH,
-        "an invoice's paid invoice payments do not add up to its amount paid",
+        "an invoice's paid invoice payments do not add up to its amount paid, at Stripe or in the "
+        "mirror",
         "Read all payments of the invoice: one invoice may be paid by several.",
         bridged=False,
         section="invoices",
@@ -186,7 +187,7 @@ CODES: dict[str, Code] = _codes(
     Code(
         "credit_note_unapplied",
         Severity.MEDIUM,
-        "a credit note of Stripe is not booked",
+        "a credit note of Stripe is not booked, or a void one still is",
         "Book the credit note; handle the credit note events of the account.",
         bridged=False,
         section="invoices",

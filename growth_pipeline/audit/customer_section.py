@@ -91,8 +91,8 @@ class _Examination:
     def _left_out(self) -> Iterable[str]:
         if self._held:
             yield (
-                f"{self._held} customers that seem to differ changed in the grace period, or after "
-                "their list was read: the next audit judges them."
+                "Customers that seem to differ, but changed in the grace period or after their "
+                f"list was read: {self._held}. The next audit judges them."
             )
 
     # --- listed by Stripe -------------------------------------------------------------------

@@ -59,6 +59,10 @@ class Earlier:
         self._heard = heard
         self.taken: list[Finding] = []
 
+    def knows(self, state: str) -> bool:
+        """Whether a finding of a pair in this state is at hand."""
+        return state in self._by_digest
+
     def take(self, digests: Mapping[str, Sequence[str]]) -> set[str]:
         """Keep the findings of pairs in these states; which states they were.
 
@@ -77,9 +81,13 @@ class Earlier:
         return [Ledger.from_dict(one.evidence[KEPT]["effects"]) for one in self.taken]
 
     def judged_payments(self) -> list[StripePayment]:
-        """Payments of kept findings as Stripe told them when it was asked."""
-        sides = [one.evidence for one in self.taken if one.evidence.get("confirmed_by_stripe")]
-        return [_payment(one["stripe"]) for one in sides if one.get("stripe")]
+        """Payments of kept findings that the month's charges do not tell, or told otherwise."""
+        sides = [one.evidence for one in self.taken if one.evidence.get("stripe")]
+        return [
+            _payment(one["stripe"])
+            for one in sides
+            if one.get("confirmed_by_stripe") or one["stripe"]["object"] != "charge"
+        ]
 
 
 def _as_found(finding: Finding) -> Finding:

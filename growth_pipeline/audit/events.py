@@ -104,12 +104,16 @@ def _gaps(view: View, files: EventFiles, ledger: EventLedger) -> _Part:
         return _Part([], not_judged=("events: no event was ever received",))
     start = max(view.window.start, int(since.timestamp()))
     end = min(view.window.end, view.window.cutoff)
-    listed = [event for day in _days(start, end) for event in _listed(view, files, day)]
-    missing = _missing(view, ledger, listed)
+    missing: list[Row] = []
+    judged = 0
+    for day in _days(start, end):
+        listed = _listed(view, files, day)
+        missing += _missing(view, ledger, listed)
+        judged += len(listed)
     reached = _reached_at(view, ledger, missing)
     return _Part(
         [_gap_finding(view, event, reached) for event in missing],
-        judged=len(listed),
+        judged=judged,
         not_judged=tuple(_uncovered(view, files, start, end)),
     )
 

@@ -5,7 +5,7 @@ The rule of judging is compare.py's; where rows without a charge belong is found
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from growth_pipeline.audit.compare import (
@@ -161,9 +161,10 @@ class Examination:
         """Cases that moved since the audit before; of the others the finding is kept as it is."""
         for case in cases:
             case.state = self._state_of(case)
-        kept = self._desk.earlier.take(
-            {case.state: _ids_of(case) for case in cases if not self._is_in_grace(case)}
-        )
+        able = [case for case in cases if self._may_be_kept(case)]
+        charges = {case.payment.id for case in able if case.extracted and case.payment}
+        parts = self._desk.matcher.parts(charges) if charges else {}
+        kept = self._desk.earlier.take({case.state: _ids_of(case, parts) for case in able})
         for effects in self._desk.earlier.effects():
             self._desk.ledger.merge(effects)
         self._desk.judged |= {one.id: one for one in self._desk.earlier.judged_payments()}
@@ -181,12 +182,19 @@ class Examination:
         )
         return pair_digest(payment, [*case.rows, *case.leaked_rows], *facts)
 
-    def _is_in_grace(self, case: Case) -> bool:
-        """Whether the case may not be judged now, whatever it was before."""
-        touched = case.extracted.touched if case.extracted else None
-        if touched is not None and touched >= self._desk.window.cutoff:
-            return True
-        return case.payment is not None and not self._desk.window.judged(case.payment.created)
+    def _may_be_kept(self, case: Case) -> bool:
+        """Whether an earlier finding of the case may stand for a look at it.
+
+        Not while it is in grace, and not where nobody can tell the disputed funds: that is said.
+        """
+        window, extracted = self._desk.window, case.extracted
+        if not self._desk.earlier.knows(case.state):
+            return False
+        if extracted and (
+            extracted.is_dispute_unknown or (extracted.touched or 0) >= window.cutoff
+        ):
+            return False
+        return case.payment is None or window.judged(case.payment.created)
 
     # --- judging ----------------------------------------------------------------------------
 
@@ -325,7 +333,8 @@ def _note_moved(pair: Pair, diagnosis: Diagnosis, ledger: Ledger) -> None:
         ledger.of(row.currency).moved += abs(row.counted_minor)
 
 
-def _ids_of(case: Case) -> list[str]:
-    """Stripe ids that news about a case would name."""
+def _ids_of(case: Case, parts: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
+    """Stripe ids that news about a case would name: its payment, refunds, disputes, rows."""
     named = [case.payment.id] if case.payment else []
+    named += [part for one in named for _, part in parts.get(one, ())]
     return [*named, *(row.object_id for row in (*case.rows, *case.leaked_rows))]

@@ -80,13 +80,15 @@ def without_repeats(sections: Sequence[Section], others: Iterable[Finding]) -> l
     ]
 
 
-def explain(findings: Sequence[Finding], deliveries: Deliveries, month: Month) -> list[Finding]:
+def explain(
+    findings: Sequence[Finding], deliveries: Deliveries, month: Month, *, at_once: int = AT_ONCE
+) -> list[Finding]:
     """The findings, in their order, each with cause, deliveries, and what a repair would do.
 
     What a part of the audit has said itself stays: it knows more than the trace of one object.
     """
     explained: list[Finding] = []
-    for some in _batches(findings, AT_ONCE):
+    for some in _batches(findings, at_once):
         open_ones = {(one.object, one.object_id) for one in some if _is_open(one)}
         trace = deliveries.trace(open_ones) if open_ones else Trace()
         explained += [_explained(one, trace, month) for one in some]

@@ -145,15 +145,21 @@ def count_by_severity(findings: Iterable[Finding]) -> dict[str, int]:
 def action_of(code: str, cause: Cause, month: Month) -> str:
     """What to do about a finding, by its class and its cause.
 
-    A row that the mirror could book right is booked again by the asset that books payments.
+    A row of the books that the mirror could book right is booked again by the asset that does.
     """
     action = CODES[code].action
-    if cause is not Cause.HANDLED_WRONG or code in MADE_BY_ROW:
+    if cause is not Cause.HANDLED_WRONG or code in MADE_BY_ROW or not _is_booked(code):
         return action
     return (
         f"{action} The mirror knows the right state: "
         f"materialise billing/payments of {month} in Dagster to book it again."
     )
+
+
+def _is_booked(code: str) -> bool:
+    """Whether a class is about what a row of billing.payments says."""
+    in_books = CODES[code].section in {"payments", "refunds", "disputes"}
+    return in_books or code in {"fee_mismatch", "net_mismatch"}
 
 
 # Money that agreeing pairs move between months may not exceed this part of gross: 0.1 %.

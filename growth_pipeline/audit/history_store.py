@@ -63,7 +63,7 @@ class HistoryStore:
     def news_of_charges(
         self, scope: Scope, since: Mapping[str, datetime]
     ) -> dict[str, dict[str, Any]]:
-        """What reached the database about charges, intents and invoices since an instant of each.
+        """What reached the database about charges and other parts of payments since an instant.
 
         Shapes: by id: events, late_events (made before that instant), fetched.
         """

@@ -17,6 +17,7 @@ from growth_pipeline.audit.books import BookedPayments
 from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.audit.sources import Sources
 from growth_pipeline.billing.columns import SCHEMAS
+from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.storage.sql import load_sql
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Table: TypeAlias = "Sequence[str] | pl.DataFrame | pa.Table"
 Row: TypeAlias = dict[str, Any]
 
+DIFFERING_LIMIT = 200_000  # payments; each that differs is held in memory, with its evidence
 STUCK_SECONDS = 10 * 24 * 3600
 _EMPTY = pl.DataFrame({"id": []}, schema={"id": pl.String})
 
@@ -101,9 +103,11 @@ class Matcher:
         window: Window,
         books: BookedPayments,
         intents_of: Callable[[set[str]], Mapping[str, str]] = lambda _: {},
+        differing_limit: int = DIFFERING_LIMIT,
     ) -> None:
         self._engine = engine
         self._intents_of = intents_of
+        self._most = differing_limit
         self._sources = sources
         self._window = window
         self._scope = scope
@@ -116,7 +120,7 @@ class Matcher:
 
     @property
     def tables(self) -> dict[str, Table]:
-        """The month as statements know it: charges, money returned by charge, booked rows, parts."""
+        """The month as statements know it: charges, money returned by charge, booked rows."""
         return {
             "charges": self._sources.paths("charges"),
             "returned": self._returned,
@@ -128,7 +132,10 @@ class Matcher:
     # --- what differs -----------------------------------------------------------------------
 
     def differing(self) -> set[str]:
-        """Match ids of payments that differ, stand alone, or are booked in several rows."""
+        """Match ids of payments that differ, stand alone, or are booked in several rows.
+
+        Raises: GrowthError for more than can be told one by one in bounded memory.
+        """
         tables = {
             "charges": self._sources.paths("charges"),
             "returned": self._returned,
@@ -138,9 +145,15 @@ class Matcher:
             **self._completeness(),
             "disputes_complete": "disputes" in self._sources.complete,
             "cutoff": self._window.cutoff,
+            "most": self._most + 1,
         }
         (found,) = self._rows("differing_payments", tables, params)
         differing = set(found["match_ids"] or ())
+        if len(differing) > self._most:
+            raise GrowthError(
+                f"more than {self._most:,} payments of the month differ, too many to list them",
+                remedy="bring the month into the books first: growth backfill --help",
+            )
         # Charges are unique by id: more rows than charges with a partner means that some repeat.
         paired_charges = found["charges"] - found["lone_charges"]
         if self._booked.rows - found["lone_rows"] > paired_charges:

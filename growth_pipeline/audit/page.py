@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import Verdict, count_by_severity
+from growth_pipeline.audit.page_changes import changes_blocks, restatement_blocks
 from growth_pipeline.audit.page_findings import findings_blocks, suppressed_blocks
 from growth_pipeline.audit.page_sections import (
     VERDICT_TONES,
@@ -29,7 +30,7 @@ from growth_pipeline.audit.summary import (
     suppressed,
     unknown_impacts,
 )
-from growth_pipeline.core.display import format_number
+from growth_pipeline.core.display import format_instant, format_number
 from growth_pipeline.core.documents import (
     Block,
     Cell,
@@ -50,8 +51,6 @@ from growth_pipeline.core.documents import (
 )
 from growth_pipeline.core.periods import PeriodState
 
-RESTATEMENTS_SHOWN: Final = 50
-_EVIDENCE_SHOWN: Final = 3
 _ANSWERS: Final = {
     Verdict.PASS: "The books agree with Stripe.",
     Verdict.WARNING: "The books agree with Stripe, but something needs a look.",
@@ -77,8 +76,8 @@ def build_page(
         *side_by_side(audit),
         *([drawn.overview] if drawn.overview else []),
         *_what_to_do(audit),
-        *_changes(audit),
-        *_restatements(audit),
+        *changes_blocks(audit),
+        *restatement_blocks(audit),
         *boundary_blocks(audit),
         *trend_blocks(trend, drawn.trend),
         *sections_blocks(audit),
@@ -110,7 +109,7 @@ def _summary(audit: Audit) -> list[Block]:
         ("Booked less Stripe", _difference(audit)),
         ("Account", (Data(audit.scope.account_id), f", {audit.scope.mode} mode")),
         ("Month", (f"{audit.month} in ", Data(audit.tz), f", {audit.state}")),
-        ("As of (exclusive)", f"{audit.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+        ("As of (exclusive)", format_instant(audit.as_of)),
     ]
     return [Paragraph((Words(_answer(audit), strong=True), told)), Facts(tuple(facts))]
 
@@ -140,7 +139,7 @@ def _difference(audit: Audit) -> Cell:
     return "0 in every currency" if audit.totals else "unknown"
 
 
-# --- what to do, what changed --------------------------------------------------------------------
+# --- what to do ----------------------------------------------------------------------------------
 
 
 def _what_to_do(audit: Audit) -> list[Block]:
@@ -160,51 +159,6 @@ def _what_to_do(audit: Audit) -> list[Block]:
     return [Heading(2, "What to do"), Steps(tuple(items)), Paragraph(quoted(last))]
 
 
-def _changes(audit: Audit) -> list[Block]:
-    """What is new since the audit before."""
-    changes = audit.changes
-    if not changes:
-        return []
-    blocks: list[Block] = [
-        Heading(2, "What changed since the last audit"),
-        Paragraph(quoted(str(changes.get("said") or "unknown"))),
-    ]
-    if previous := changes.get("previous_audit_id"):
-        blocks.append(Paragraph(("Compared with audit ", Data(str(previous)), ".")))
-    return blocks
-
-
-def _restatements(audit: Audit) -> list[Block]:
-    """What changed in the numbers of a month that was closed, why, and by which object."""
-    if audit.close is None:
-        return []
-    told = (f"The month was closed at {audit.close.get('closed_at')} by audit ",)
-    closed = (*told, Data(str(audit.close.get("audit_id"))), ".")
-    heading = Heading(2, "What changed in past numbers")
-    if not audit.restatements:
-        return [heading, Paragraph((*closed, " Nothing has changed since."))]
-    rows = tuple(_restatement(one) for one in audit.restatements[:RESTATEMENTS_SHOWN])
-    head = ("Object", "Side", "Before", "After", "Difference", "Why", "By", "First seen")
-    caption = "Changes since the close: frozen numbers plus differences are the numbers of now"
-    left = len(audit.restatements) - len(rows)
-    more = [Paragraph(f"{format_number(left)} more are in the JSON report.")] if left else []
-    return [heading, Paragraph(closed), Table(caption, head, rows, frozenset({2, 3, 4})), *more]
-
-
-def _restatement(one: Mapping[str, Any]) -> tuple[Cell, ...]:
-    currency = str(one.get("currency"))
-    amounts = [one.get(f"{name}_minor") for name in ("before", "after", "difference")]
-    evidence = [Data(str(by)) for by in list(one.get("evidence") or ())[:_EVIDENCE_SHOWN]]
-    return (
-        (f"{one.get('object')} ", Data(str(one.get("object_id")))),
-        str(one.get("side")),
-        *("unknown" if minor is None else money_part(int(minor), currency) for minor in amounts),
-        str(one.get("reason") or "").replace("_", " "),
-        joined(evidence),
-        str(one.get("first_seen_at") or ""),
-    )
-
-
 # --- how it was computed -------------------------------------------------------------------------
 
 
@@ -218,14 +172,14 @@ def _sources(audit: Audit) -> list[Block]:
 def _source(source: Mapping[str, Any]) -> tuple[Cell, ...]:
     name = Code(str(source["resource"]))
     if "read_at" in source:  # the books: one query, not a list of pages
-        return (name, _known(source.get("rows")), "", "yes", str(source["read_at"]), "")
+        return (name, _known(source.get("rows")), "", "yes", format_instant(source["read_at"]), "")
     ended = source.get("complete") is True and source.get("has_more") is False
     return (
         name,
         _known(source.get("rows")),
         _known(source.get("pages")),
         ("yes, ", Code("has_more=false")) if ended else Words("no", strong=True, tone=Tone.BAD),
-        str(source.get("as_of") or ""),
+        format_instant(source.get("as_of")),
         Data(str(source["sha256"])[:12]) if source.get("sha256") else "",
     )
 

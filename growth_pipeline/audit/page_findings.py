@@ -88,7 +88,7 @@ def _table(findings: Iterable[Finding], caption: str) -> Table:
             _object(finding),
             joined(map(Code, (finding.code, *finding.also))),
             _impact(finding),
-            str(finding.cause).replace("_", " "),
+            str(finding.cause).replace("_", " ").replace("stripe", "Stripe"),
             joined(_facts(finding.evidence), "; "),
             joined(_evidence(finding), "; "),
         )
@@ -154,6 +154,6 @@ def _delivery(event: Mapping[str, Any]) -> Cell:
         Data(str(event.get("type") or "event")),
         f" {str(state).replace('_', ' ')}",
         (" because ", Data(str(event["reason"]))) if event.get("reason") else "",
-        f", {attempts} attempts" if isinstance(attempts, int) else "",
+        f", {attempts} attempt{'s' * (attempts != 1)}" if isinstance(attempts, int) else "",
         f", Stripe still delivers to {waiting}" if isinstance(waiting, int) and waiting else "",
     )

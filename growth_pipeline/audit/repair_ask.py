@@ -26,7 +26,9 @@ from growth_pipeline.stripe_api.client import Page
 from growth_pipeline.stripe_api.errors import StripeError
 
 _SLACK: Final = timedelta(days=1)  # Stripe's lists want an end; clocks differ
-_KIND_OF_PATH: Final = {"refunds": "refund", "disputes": "dispute"}
+_PARTS: Final = ("refunds", "disputes")
+# Basil moved the link between a payment and its invoice into objects of their own.
+_INVOICE_PAYMENTS_SINCE: Final = "2025-03-31"
 _EVERY: Final = 100
 
 
@@ -90,6 +92,7 @@ class _Question:
         self.told = Told()
         self._reader = reader
         self._now = now
+        self._has_invoice_payments = reader.api_version >= _INVOICE_PAYMENTS_SINCE
         self._until = int((now + _SLACK).timestamp())
         self._gone: set[ObjectKey] = set()
         asker = Asker(self._look_up, limit=2**31, reference_limit=2**31)
@@ -126,7 +129,7 @@ class _Question:
         if found is None:
             self._note_unknown(finding)
             return
-        for path in _KIND_OF_PATH:
+        for path in _PARTS:
             self._list(path, {"charge": charge})
         balance = id_of(found.get("balance_transaction"))
         if balance:
@@ -134,7 +137,8 @@ class _Question:
         intent = id_of(found.get("payment_intent"))
         if intent:
             self._one("payment_intent", intent)
-            self._ask_invoice_payments(intent)
+            if self._has_invoice_payments:
+                self._ask_invoice_payments(intent)
         self.told.charges[finding.fingerprint] = self._key("charge", charge)
 
     def _ask_invoice_payments(self, intent: str) -> None:
@@ -160,9 +164,16 @@ class _Question:
         elif found is None:
             self._note_unknown(finding)
         elif finding.object == "invoice":
-            self._list("invoice_payments", {"invoice": finding.object_id})
+            self._ask_payments_of(finding)
         elif finding.object == "charge":
             self._ask_charge(finding.object_id, finding)
+
+    def _ask_payments_of(self, finding: Finding) -> None:
+        """The payments of an invoice: those it has, and those that the audit counted."""
+        if self._has_invoice_payments:
+            self._list("invoice_payments", {"invoice": finding.object_id})
+            for payment in finding.evidence.get("invoice_payments", ()):
+                self._one("invoice_payment", payment)
 
     def _may_be_buried(self, kind: str) -> bool:
         """Whether "no such object" can be a deletion, and not another account's answer."""

@@ -19,6 +19,7 @@ from growth_pipeline.core.markdown import (
     code_span,
     escaped,
     money,
+    prose,
     signed_money,
     table_head,
     table_row,
@@ -218,9 +219,9 @@ def _fields(step: Step) -> str:
     if step.change != "update":
         return ""
     told = [
-        f"{escaped(name)} {code_span(str(was))} → {code_span(str(now))}"
+        f"{code_span(name)} {code_span(str(was))} → {code_span(str(now))}"
         if name in _SHOWN_OF_OBJECTS
-        else escaped(name)
+        else code_span(name)
         for name, was, now in step.differences()
     ]
     return ": " + ", ".join(told)
@@ -235,7 +236,7 @@ def _notes(title: str, notes: Iterable[Note]) -> list[str]:
         return []
     lines = [
         f"- {escaped(note.code)} {escaped(note.object)} {code_span(note.object_id)}: "
-        f"{escaped(note.said)}"
+        f"{prose(note.said)}"
         for note in islice(listed, _NOTES)
     ]
     return [f"## {title}", "", *lines, *_rest(len(listed), _NOTES), ""]

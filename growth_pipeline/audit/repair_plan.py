@@ -142,8 +142,8 @@ class Plan:
         digest = hashlib.sha256()
         for part in (*self.scope, self.month.key, self.tz, *self.only):
             digest.update(f"{part}\0".encode())
-        for step in self.steps:
-            digest.update(f"\n{step.content()}".encode())
+        for content in sorted(step.content() for step in self.steps):
+            digest.update(f"\n{content}".encode())
         return digest.hexdigest()
 
     def shown(self, now: datetime) -> Plan:

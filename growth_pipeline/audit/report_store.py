@@ -30,8 +30,8 @@ class ReportStore:
     def trend(self, audit: Audit, *, months: int = TREND_MONTHS) -> list[TrendPoint]:
         """The newest audits of the last months up to the audit's own, in order of months.
 
-        Grain: one audited month. The last point is this audit itself. Severities of earlier ones
-        are those of their classes.
+        Grain: one audited month. The last point is this audit itself. Earlier ones show what
+        counted then, under the severity of each class.
         """
         parameters = {
             **audit.scope._asdict(),

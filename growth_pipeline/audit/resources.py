@@ -54,7 +54,8 @@ def remembering_store(database: Database) -> AuditStore:
 
 
 @dg.resource(
-    description="Where reports lie and which of them must stay.", required_resource_keys={"database"}
+    description="Where reports lie and which of them must stay.",
+    required_resource_keys={"database"},
 )
 def report_store(context: dg.InitResourceContext) -> ReportStore:
     """Store on the run's database."""

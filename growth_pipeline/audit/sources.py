@@ -148,7 +148,9 @@ def read_sources(
     for resource in AUDITED_OBJECTS:
         _check(sources, resource, lake)
     sources.complete = frozenset(
-        resource for resource in LATER_PARTS if _covers_all(sources, resource)
+        resource
+        for resource in LATER_PARTS
+        if covers(sources, resource, int(sources.as_of.timestamp()))
     )
     return sources
 
@@ -252,12 +254,12 @@ def _read_at(manifest: Manifest) -> datetime:
     return datetime.fromisoformat(stated) if stated else manifest.written_at
 
 
-def _covers_all(sources: Sources, resource: str) -> bool:
-    """Whether the files leave no gap from the month's start to the as-of instant."""
+def covers(sources: Sources, resource: str, until: int) -> bool:
+    """Whether the files leave no gap from the month's start to an instant (epoch seconds)."""
     if resource not in sources.month:
         return False
     windows = [window_of(one) for one in [*sources.files[resource], *sources.others[resource]]]
-    reached, until = int(sources.period.start.timestamp()), int(sources.as_of.timestamp())
+    reached = int(sources.period.start.timestamp())
     for gte, lt in sorted(windows):
         if gte <= reached:
             reached = max(reached, lt)

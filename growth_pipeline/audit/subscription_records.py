@@ -43,8 +43,9 @@ class Statements(Protocol):
 class Records:
     """One month's subscriptions. `problems`: what Stripe told in a shape that cannot be read."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, rows_at_once: int = ROWS_AT_ONCE) -> None:
         self._view = view
+        self._rows_at_once = rows_at_once
         self._store: Statements = view.store.application
         self._changed: frozenset[str] | None = None
         self.problems: list[Problem] = []
@@ -56,11 +57,11 @@ class Records:
         """Stripe's list of the month, some thousand states at a time, by id."""
         after, table = "", {"subscriptions": self._view.of_month("subscriptions")}
         while True:
-            params = {"after": after, "rows": ROWS_AT_ONCE}
+            params = {"after": after, "rows": self._rows_at_once}
             rows = self._view.rows("subscriptions_after", table, params)
             if rows:
                 yield self._listed(rows)
-            if len(rows) < ROWS_AT_ONCE:
+            if len(rows) < self._rows_at_once:
                 return
             after = rows[-1]["id"]
 

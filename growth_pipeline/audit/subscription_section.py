@@ -111,8 +111,8 @@ class _Examination:
             yield SILENT
         if self._held:
             yield (
-                f"{self._held} subscriptions that seem to differ changed in the grace period, or "
-                "after their list was read: the next audit judges them."
+                "Subscriptions that seem to differ, but changed in the grace period or after their "
+                f"list was read: {self._held}. The next audit judges them."
             )
 
     # --- listed by Stripe -------------------------------------------------------------------

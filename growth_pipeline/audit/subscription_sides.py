@@ -15,6 +15,7 @@ from typing import Any, Final
 from growth_pipeline.billing.columns import COLUMNS, typed_values
 from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.core.recurring import (
+    COUNTED,
     Discount,
     Item,
     Price,
@@ -88,16 +89,25 @@ class State:
         same = (self.status, self.cancel_at) == (earlier.status, earlier.cancel_at)
         return not same or not items <= set(_facts_of(earlier.items))
 
-    def worth(self, at: int) -> int | None:
+    def exact_worth(self, at: int) -> Fraction | None:
         """What it bills a month after discounts, whatever its status; minor units, None unknown."""
-        value = None if self.terms is None else net_mrr(self.terms, at=at)
+        return None if self.terms is None else net_mrr(self.terms, at=at)
+
+    def exact_mrr(self, at: int) -> Fraction | None:
+        """Its MRR at an instant, not rounded; 0 while its status does not count; None unknown."""
+        if self.terms is None:
+            return None if self.status in COUNTED else Fraction(0)
+        return self.exact_worth(at) if counts(self.terms, at=at) else Fraction(0)
+
+    def worth(self, at: int) -> int | None:
+        """`exact_worth` in whole minor units."""
+        value = self.exact_worth(at)
         return None if value is None else round_minor(value)
 
     def mrr(self, at: int) -> int | None:
-        """Its MRR at an instant, rounded; 0 while its status does not count; None unknown."""
-        if self.terms is None:
-            return 0 if self.status not in {"active", "past_due"} else None
-        return self.worth(at) if counts(self.terms, at=at) else 0
+        """`exact_mrr` in whole minor units."""
+        value = self.exact_mrr(at)
+        return None if value is None else round_minor(value)
 
     def has_mrr(self, at: int) -> bool:
         """Whether its status counts at an instant; also True while that is not known."""
@@ -229,6 +239,8 @@ def _state(row: Row, items: Sequence[tuple[Row, Object]], terms: Subscription | 
         for columns, payload in items
     )
     starts = [one.period_start for one in billed]
+    ends_with_period = row["cancel_at_period_end"] and row["cancel_at"] is None
+    period_end = max((one.period_end for one in billed), default=None)
     named = ("start_date", "canceled_at", "ended_at", "trial_start", "trial_end")
     instants = [row[name] for name in named if row[name] is not None]
     return State(
@@ -241,7 +253,7 @@ def _state(row: Row, items: Sequence[tuple[Row, Object]], terms: Subscription | 
         terms=terms,
         seen_from=row["seen_from"],
         instants=(*instants, *starts),
-        cancel_at=row["cancel_at"],
+        cancel_at=period_end if ends_with_period else row["cancel_at"],
         ended_at=row["ended_at"],
         cancellation_reason=row["cancellation_reason"],
         is_collection_paused=row["pause_collection_behavior"] is not None,

@@ -8,8 +8,9 @@ Contract: docs/metrics.md, "Subscriptions, access and customers".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 from growth_pipeline.audit.codes import CODES, Severity
@@ -147,6 +148,8 @@ def _mirror_codes(stripe: State, mirror: State, at: int) -> Found:
     found |= _item_codes(stripe, mirror)
     if found.keys() & {"tier_mismatch", "quantity_mismatch"} or stripe.status in ENDED:
         return found
+    if stripe.terms == mirror.terms:
+        return found
     theirs, ours = stripe.worth(at), mirror.worth(at)
     if None not in {theirs, ours} and theirs != ours:
         found["mrr_drift"] = _sides(theirs, ours)
@@ -254,17 +257,25 @@ def _period_codes(stripe: State, row: Entitlement, pair: Pair) -> Found:
 def _stored_mrr_codes(stripe: State, row: Entitlement, at: int) -> Found:
     """The application's MRR against MRR now, or as it was when the period began.
 
-    A discount that ran out within the period is brought by the next bill.
+    A discount that ran out within the period is brought by the next bill. Either whole number
+    beside a value with decimals is right: how to round is each application's choice.
     """
     if row.mrr_minor is None:
         return {}
-    starts = [one.period_start for one in stripe.items]
-    allowed = {stripe.mrr(at), *(stripe.mrr(start) for start in starts)}
-    if stripe.status == "trialing" or stripe.is_collection_paused:
-        allowed |= {0, stripe.worth(at)}
-    if None in allowed or (row.currency == stripe.currency and row.mrr_minor in allowed):
+    if row.currency == stripe.currency and any(
+        exact is None or abs(row.mrr_minor - exact) < 1 for exact in _right_mrr(stripe, at)
+    ):
         return {}
     return {"mrr_drift": {"stripe": stripe.mrr(at), "application": row.mrr_minor}}
+
+
+def _right_mrr(stripe: State, at: int) -> Iterator[Fraction | None]:
+    """Each MRR that an application may rightly have stored, not rounded; None if it is unknown."""
+    yield stripe.exact_mrr(at)
+    if stripe.status == "trialing" or stripe.is_collection_paused:
+        yield stripe.exact_worth(at)
+    for item in stripe.items:
+        yield stripe.exact_mrr(item.period_start)
 
 
 def _access(row: Entitlement | None) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, Cause, Severity
 from growth_pipeline.audit.findings import Finding, action_of, count_by_severity
 from growth_pipeline.audit.repair import repairable
+from growth_pipeline.audit.totals import CurrencyTotals
 from growth_pipeline.core.periods import UTC_NAME, PeriodState
 
 TREND_MONTHS: Final = 12
@@ -71,6 +72,46 @@ def trend_point(audit: Audit) -> TrendPoint:
         difference=audit.money_difference,
         finished_at=audit.finished_at,
     )
+
+
+@dataclass(frozen=True)
+class ClosedNet:
+    """Net of one side and currency when the month was closed, and now. Units: minor units.
+
+    `changed`: sum of the restatements; `now` is None when this audit had no side to compare with.
+    """
+
+    side: str
+    currency: str
+    frozen: int
+    changed: int
+    now: int | None
+
+
+def closed_nets(audit: Audit) -> list[ClosedNet]:
+    """Sides and currencies that changed since the close, Stripe's first; empty without a close."""
+    frozen = (audit.close or {}).get("totals") or {}
+    changes: dict[tuple[str, str], int] = {}
+    for one in audit.restatements:
+        key = (str(one["side"]), str(one["currency"]))
+        changes[key] = changes.get(key, 0) + int(one["difference_minor"])
+    return [
+        ClosedNet(
+            side,
+            currency,
+            ((frozen.get(side) or {}).get(currency) or {}).get("net_minor", 0),
+            changed,
+            _net_now(audit, side, currency),
+        )
+        for (side, currency), changed in sorted(changes.items(), reverse=True)
+    ]
+
+
+def _net_now(audit: Audit, side: str, currency: str) -> int | None:
+    if not audit.totals:
+        return None
+    totals = audit.totals.get(currency, CurrencyTotals())
+    return (totals.stripe if side == "stripe" else totals.booked).net_minor
 
 
 def counted(audit: Audit) -> list[Finding]:

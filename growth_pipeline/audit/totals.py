@@ -139,7 +139,7 @@ class Ledger:
 
     def merge(self, other: Ledger) -> None:
         """Add another ledger's corrections to this one."""
-        for currency, totals in other._totals.items():  # noqa: SLF001 - a ledger's own kind
+        for currency, totals in other._totals.items():
             mine = self.of(currency)
             for name in ("explained", "cut_off", "moved"):
                 setattr(mine, name, getattr(mine, name) + getattr(totals, name))

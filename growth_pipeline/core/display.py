@@ -7,6 +7,7 @@ says 0 for ISK and UGX and would show a hundred times the money. Contract: docs/
 from __future__ import annotations
 
 from copy import copy
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
@@ -46,6 +47,20 @@ def format_signed_money(amount_minor: int, currency: str, *, locale: str = LOCAL
 def format_number(value: int, *, locale: str = LOCALE) -> str:
     """A whole number with the locale's grouping, "1,234"."""
     return format_decimal(value, locale=locale)
+
+
+def format_instant(told: object) -> str:
+    """An instant as "2026-11-22 18:42:12 UTC", from a datetime or its ISO text.
+
+    Shapes: what is no instant with a zone comes back as its text; None is empty.
+    """
+    try:
+        instant = told if isinstance(told, datetime) else datetime.fromisoformat(str(told))
+    except ValueError:
+        return "" if told is None else str(told)
+    if instant.tzinfo is None:
+        return str(told)
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,8 +31,16 @@ _NOT_ORDINARY = (
     IPv6Network("2002::/16"),  # 6to4: an IPv4 address in disguise
     IPv6Network("3fff::/20"),
 )
-# Public by number, but answered by the cloud's own host.
-_OF_THE_CLOUD = frozenset({IPv4Address("168.63.129.16")})
+# Named here too, because Python's releases differ about what of IANA's registry they know.
+_NOT_ORDINARY_4 = tuple(
+    IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+        "168.63.129.16/32",  # public by number, but answered by the cloud's own host
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def is_public(address: str) -> bool:
     if found is None:
         return False
     if isinstance(found, IPv4Address):
-        return found.is_global and not found.is_multicast and found not in _OF_THE_CLOUD
+        return found.is_global and not any(found in net for net in _NOT_ORDINARY_4)
     if found in _TRANSLATED:
         return is_public(str(IPv4Address(int(found) & 0xFFFFFFFF)))
     ordinary = found in _GLOBAL_UNICAST and not any(found in net for net in _NOT_ORDINARY)

@@ -18,7 +18,6 @@ from growth_pipeline.core.errors import UnknownValueError
 DAY_SECONDS: Final = 86_400
 COUNTED: Final = frozenset({"active", "past_due"})
 _DAYS_A_YEAR: Final = Fraction("365.2425")
-_HALF: Final = Fraction(1, 2)
 
 
 class Discounts(StrEnum):
@@ -237,10 +236,7 @@ def mrr(found: Subscription, *, at: int, terms: Terms = DEFAULT) -> Fraction | N
 
 def round_minor(amount: Fraction) -> int:
     """Whole minor units, half to even: the one rounding, at the end."""
-    whole, rest = divmod(amount, 1)
-    if rest == _HALF:
-        return int(whole) + int(whole) % 2
-    return int(whole) + (rest > _HALF)
+    return round(amount)
 
 
 # --- inside --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import yaml
 
+from growth_pipeline.alerts.outbound import ForbiddenAddressError, OutboundTransport
 from growth_pipeline.billing.inbox import APPLIED_TYPES
 from growth_pipeline.billing.objects import KINDS, Listing
 from growth_pipeline.billing.store import BillingStore
@@ -419,3 +420,28 @@ def _alerts(settings: Settings) -> Iterator[Check]:
     places += ["Slack"] if alerts.slack_webhook_url else []
     places += [f"issues of {alerts.github_repository}"] if alerts.github_repository else []
     yield Check("alerts", "ok", "go to " + ", ".join(places))
+    yield from _guarded("alert addresses", lambda: examine_addresses(settings))
+
+
+def examine_addresses(
+    settings: Settings, transport: OutboundTransport | None = None
+) -> Iterator[Check]:
+    """Whether each URL that alerts are sent to leads outside; resolves names, sends nothing."""
+    urls = dict(settings.alerts.urls())
+    if not settings.alerts.github_token:
+        urls.pop("github_api_base")
+    door = transport or OutboundTransport(allow_loopback=settings.alerts.allow_loopback)
+    for name, url in urls.items():
+        variable = f"GROWTH_ALERTS__{name.upper()}"
+        try:
+            door.addresses_of(url)
+        except ForbiddenAddressError as error:
+            fix = f"correct {variable}"
+            yield Check("alert addresses", "fail", str(error), fix, ExitCode.CONFIGURATION)
+        except httpx.HTTPError:
+            yield Check("alert addresses", "warn", f"{variable}: the name does not resolve")
+        else:
+            yield Check("alert addresses", "ok", f"{variable} leads outside")
+    if settings.alerts.allow_loopback:
+        sentence = "alerts may go to this machine itself, which is for tests"
+        yield Check("alert addresses", "warn", sentence, "unset GROWTH_ALERTS__ALLOW_LOOPBACK")

@@ -10,6 +10,7 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -343,12 +344,16 @@ class Store:
         return packed
 
     def _shown(self, kind: str, packed: bytes, delivered: int, created: int | None) -> bytes:
-        """A body as Stripe's API shows it: it tries to deliver an event for three days, no longer."""
+        """A body as the API shows it: an event is delivered, given up, or still being tried."""
         body = self._unpack(kind, packed)
-        if created is None or (not delivered and created >= (self.fact(TRIED_SINCE) or 0)):
+        if created is None or (not delivered and created >= self._tried_since):
             return body
         head, _, tail = body.rpartition(_PENDING)
         return head + _SETTLED + tail
+
+    @cached_property
+    def _tried_since(self) -> int:
+        return int(self.fact(TRIED_SINCE) or 0)
 
     def _unpack(self, kind: str, packed: bytes) -> bytes:
         return zlib.decompressobj(_WINDOW, zdict=self._kinds[kind]).decompress(packed)

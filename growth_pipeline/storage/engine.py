@@ -112,7 +112,7 @@ class Engine:
 
     def __init__(
         self,
-        memory_limit: str = "2GiB",
+        memory_limit: str = "1GiB",
         threads: int | None = None,
         temp_dir: Path | str | None = None,
     ) -> None:

@@ -228,7 +228,9 @@ def wanted(company: oracle.Company, month: int) -> list[oracle.Expected]:
 
 def misjudged(audit: Audit, expected: Iterable[oracle.Expected]) -> list[tuple[str, ...]]:
     """Findings of the right class whose severity or cause is another one."""
-    told = {(one.code, one.object_id): (str(one.severity), str(one.cause)) for one in audit.findings}
+    told = {
+        (one.code, one.object_id): (str(one.severity), str(one.cause)) for one in audit.findings
+    }
     return [
         (one.code, one.object_id, one.severity, one.cause, *told[one.code, one.object_id])
         for one in expected
@@ -367,7 +369,9 @@ def check_clean(bench: Bench, seed: int, companies: int, line: Callable[..., str
     )
 
 
-EVERY_KIND_ONCE = Size(payments=1_500, plans=60, months=1, per_month=oracle.KINDS_OF_DEFECTS, heard=0.1)
+EVERY_KIND_ONCE = Size(
+    payments=1_500, plans=60, months=1, per_month=oracle.KINDS_OF_DEFECTS, heard=0.1
+)
 TWO_YEARS = Size(payments=200_000, plans=6_000, months=24, per_month=26, heard=0.02)
 
 

@@ -1,6 +1,6 @@
 """R34: no secret leaves its place, whatever fails.
 
-Twelve planted secrets go through every setting that holds one (and one that should not), through
+Thirteen planted secrets go through every setting that holds one (and one that should not), through
 failing commands, doctor, config show, a failed Dagster run and its alerts, web errors and the
 process list. Stripe, Slack and GitHub are one hostile server that echoes whatever it is sent. Then
 every surface is searched: as it is, base64, URL-encoded, JSON-encoded, hexadecimal, reversed, and
@@ -45,12 +45,13 @@ NAMES = (
     "dagster_database_password",
     "slack_path",
     "github_token",
+    "heartbeat_path",
     "in_the_wrong_setting",
 )
 
 
 def plant(seed: int) -> dict[str, str]:
-    """Twelve secrets, different in every character that counts; the same for the same seed."""
+    """Thirteen secrets, different in every character that counts; the same for the same seed."""
     chance = random.Random(seed)
     letters = string.ascii_letters + string.digits
     secrets = {name: "".join(chance.choices(letters, k=32)) for name in NAMES}
@@ -215,6 +216,8 @@ def test_no_secret_shows_on_any_surface(
         "GROWTH_ALERTS__GITHUB_TOKEN": f"ghp_{secrets['github_token']}",
         "GROWTH_ALERTS__GITHUB_REPOSITORY": "acme/books",
         "GROWTH_ALERTS__GITHUB_API_BASE": hostile,
+        "GROWTH_ALERTS__HEARTBEAT_URL": f"{hostile}/ping/{secrets['heartbeat_path']}",
+        "GROWTH_ALERTS__ALLOW_LOOPBACK": "true",
         "GROWTH_STATE_DIR": str(tmp_path / "state"),
         "GROWTH_LOG_LEVEL": "DEBUG",
         "DAGSTER_HOME": str(tmp_path / "home"),

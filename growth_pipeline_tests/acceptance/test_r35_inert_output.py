@@ -23,6 +23,7 @@ import pytest
 import structlog
 from markdown_it import MarkdownIt
 
+from growth_pipeline.alerts.github import fence
 from growth_pipeline.alerts.slack import escape_mrkdwn
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import Finding
@@ -290,6 +291,12 @@ def test_the_pages_own_policy_stops_a_script_that_got_in(tmp_path):
 def test_a_chat_reads_no_mention_out_of_a_text(texts, acceptance_line):
     wrong = [text for text in map(escape_mrkdwn, texts) if "<" in text or ">" in text]
     acceptance_line("R35", part="slack", load=TEXTS, violations=wrong)
+
+
+def test_an_issue_shows_a_text_as_code_that_it_cannot_leave(texts, acceptance_line):
+    parser = MarkdownIt("gfm-like", {"html": True, "linkify": False})
+    wrong = [text for text in texts if [t.type for t in parser.parse(fence(text))] != ["fence"]]
+    acceptance_line("R35", part="issue", load=TEXTS, violations=wrong)
 
 
 def test_a_message_is_one_line_and_no_terminal_acts_on_it(texts, capsys, acceptance_line):

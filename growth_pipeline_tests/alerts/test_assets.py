@@ -6,17 +6,19 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from growth_pipeline.alerts.assets import AUDIT_DAY_TAG, outbox, read_run
+from growth_pipeline.alerts.assets import outbox, read_run
 from growth_pipeline.alerts.decide import AlertPolicy
 from growth_pipeline.alerts.store import AlertStore
 from growth_pipeline.audit.checks import GROUPS, check_results
 from growth_pipeline.audit.codes import CODES
 from growth_pipeline.audit.findings import Finding, Verdict
+from growth_pipeline.audit.schedules import AUDIT_DAY_TAG
 from growth_pipeline.billing.resources import VIA_TAG, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.errors import StripePermissionError
 
 NOW = datetime(2025, 11, 1, tzinfo=UTC)
+NEVER = AlertPolicy(escalate_after_days=0, audit_hours=0)
 MONTHS = dg.StaticPartitionsDefinition(["2025-09", "2025-10"])
 
 
@@ -75,7 +77,7 @@ def audit(instance, wrong=True):
     )
 
 
-def deliver_about(instance, run_id, store, channels=(), policy=AlertPolicy(0, 0), now=NOW):
+def deliver_about(instance, run_id, store, channels=(), policy=NEVER, now=NOW):
     return dg.materialize(
         [outbox],
         instance=instance,
@@ -127,7 +129,8 @@ def test_a_recovery_is_told_and_closes_the_issue(
 ):
     channels = [slack_channel, github_channel]
     deliver_about(instance, audit(instance).run_id, store, channels)
-    deliver_about(instance, audit(instance, wrong=False).run_id, store, channels)
+    later = NOW + timedelta(minutes=1)
+    deliver_about(instance, audit(instance, wrong=False).run_id, store, channels, now=later)
     assert len(slack.messages) == 2
     assert "1 recovered" in str(slack.messages[1])
     assert github.issues[0]["state"] == "closed"

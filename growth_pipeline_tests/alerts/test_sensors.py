@@ -1,15 +1,27 @@
 """Which finished runs ask for a delivery. The sensors only ask; they send nothing."""
 
+import logging
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 import pytest
+from dagster._core.execution.resources_init import get_transitive_required_resource_keys
 
+from growth_pipeline.alerts.assets import LogChannel
+from growth_pipeline.alerts.decide import Alert, AlertPolicy, Problem
 from growth_pipeline.alerts.sensors import (
     DELIVER_JOB,
     DRY_RUN_TAG,
+    alert_timer_sensor,
     checks_alert_sensor,
     request_delivery,
     run_failure_alert_sensor,
 )
+from growth_pipeline.alerts.store import AlertStore
+from growth_pipeline.definitions import build_defs
+from growth_pipeline.storage.postgres import Database
+
+NOW = datetime(2025, 11, 1, tzinfo=UTC)
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("is_right", asset="checked")])
@@ -96,3 +108,81 @@ def test_both_sensors_see_runs_that_no_code_location_started():
     for sensor in (checks_alert_sensor, run_failure_alert_sensor):
         assert sensor._monitor_all_code_locations
         assert 5 <= sensor.minimum_interval_seconds <= 30
+
+
+# --- what time brings ----------------------------------------------------------------------------
+
+
+class FakeStore:
+    """What the timer asks of the outbox."""
+
+    def __init__(self, channels=(), problems=(), audited_at=None):
+        self.channels, self.problems, self.audited = set(channels), list(problems), audited_at
+
+    def channels_with_work(self, *, now):
+        return self.channels
+
+    def open_problems(self):
+        return self.problems
+
+    def watched_since(self, name, *, now):
+        return NOW
+
+    def audited_at(self, months):
+        assert [f"{month:%Y-%m-%d}" for month in months] == ["2025-11-01", "2025-10-01"]
+        return self.audited
+
+
+def timer(instance, store, *, at):
+    context = dg.build_sensor_context(instance=instance, sensor_name="alert_timer_sensor")
+    return alert_timer_sensor(
+        context, alert_store=store, alert_policy=AlertPolicy(3, 26), clock=lambda: at
+    )
+
+
+@pytest.mark.parametrize(
+    ("store", "hours", "due"),
+    [
+        (FakeStore(), 1, False),
+        (FakeStore(channels=["log"]), 1, True),
+        (FakeStore(channels=["slack"]), 1, False),  # nobody has configured it
+        (FakeStore(), 27, True),  # no audit ever
+        (FakeStore(audited_at=NOW + timedelta(hours=20)), 27, False),
+        (FakeStore(problems=[Problem("f", "failed_check", "HIGH", "t", NOW)]), 72, True),
+    ],
+)
+def test_the_timer_asks_for_a_delivery_when_something_is_due(instance, store, hours, due):
+    asked = timer(instance, store, at=NOW + timedelta(hours=hours))
+    assert isinstance(asked, dg.RunRequest if due else dg.SkipReason)
+
+
+def test_the_timer_asks_for_one_delivery_at_a_time(instance):
+    under_way = dg.DagsterRun(job_name=DELIVER_JOB, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(under_way)
+    asked = timer(instance, FakeStore(channels=["log"]), at=NOW)
+    assert asked.skip_message == "a delivery is under way"
+
+
+def test_the_timer_is_given_the_real_outbox_by_the_definitions(instance, database_url, monkeypatch):
+    monkeypatch.setenv("GROWTH_DATABASE_URL", database_url)
+    repository = build_defs().get_repository_def()
+    sensor = repository.get_sensor_def("alert_timer_sensor")
+    # As Dagster's daemon does it: the top-level resources that the sensor and they require.
+    wanted = {"alert_store", "alert_policy", "clock", "database"}
+    assert wanted == get_transitive_required_resource_keys(
+        sensor.required_resource_keys, repository.get_top_level_resources()
+    )
+    resources = {name: repository.get_top_level_resources()[name] for name in wanted}
+
+    def tick():
+        with dg.build_sensor_context(
+            instance=instance, resources=resources, sensor_name="alert_timer_sensor"
+        ) as context:
+            return sensor.evaluate_tick(context)
+
+    assert tick().skip_message == "nothing is due"
+    alert = Alert("k", "failed_check", "f", "problem", "")
+    with Database(database_url) as database:
+        store, log = AlertStore(database), LogChannel(logging.getLogger())
+        store.add([], lambda known: [alert], channels=[log], now=NOW)
+    assert tick().run_requests

@@ -146,7 +146,7 @@ def test_a_clean_month_passes_every_check(a_company, resources):
     assert result.success
     assert failed_checks(result) == {}
     checks = result.get_asset_check_evaluations()
-    assert len(checks) == len(GROUPS) + 1
+    assert len(checks) == len(GROUPS) + 2, "the verdict, and the closed month"
     assert {check.partition for check in checks} == {"2025-10"}
     facts = made(result, "audit__findings")
     assert facts["verdict"] == "PASS"

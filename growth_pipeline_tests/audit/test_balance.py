@@ -210,7 +210,7 @@ def test_the_mirrors_balance_stands_beside_stripes(company):
         net=960,
         amount=1_000,
         fee=40,
-        available_on=NOON,
+        available_on="2025-10-15T12:00:00Z",
     )
     audit = company.audit()
     (section,) = [one for one in audit.sections if one["section"] == "balance"]

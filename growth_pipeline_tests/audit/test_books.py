@@ -6,7 +6,10 @@ import polars as pl
 import pytest
 
 from growth_pipeline.audit.books import spool_books
-from growth_pipeline_tests.audit.company import NOON, OCTOBER, SEPTEMBER, epoch, found
+from growth_pipeline.audit.matching import Matcher, Window
+from growth_pipeline.audit.sources import read_sources
+from growth_pipeline.core.errors import GrowthError
+from growth_pipeline_tests.audit.company import AS_OF, LIVE, NOON, OCTOBER, SEPTEMBER, epoch, found
 
 ONLY = {"charge_id": None, "payment_intent_id": None}
 
@@ -137,3 +140,20 @@ def test_books_without_a_single_row_are_files_too(engine, batches):
         books = spool_books([rows([], [])] * batches, spool)
         assert pl.read_parquet(books.charged).height == 0
     assert (books.rows, books.loose) == (0, ())
+
+
+def test_books_that_lack_a_whole_month_are_told_in_one_sentence(company, engine):
+    """Every payment that differs is held in memory, so there is a limit; here it is two."""
+    for number in range(1, 4):
+        company.charge(number, 1000)
+    company.write()
+    sources = read_sources(company.lake, LIVE, OCTOBER, company.as_of)
+    window = Window(epoch(OCTOBER.start), epoch(OCTOBER.end), epoch(AS_OF), epoch(AS_OF) - 3600)
+    with engine.spool() as spool:
+        books = company.store.booked_payments(
+            LIVE, start=OCTOBER.start, end=OCTOBER.end, spool=spool
+        )
+        enough = Matcher(engine, sources, LIVE, window, books, differing_limit=3)
+        assert enough.differing() == {"ch_1", "ch_2", "ch_3"}
+        with pytest.raises(GrowthError, match="more than 2 payments of the month differ"):
+            Matcher(engine, sources, LIVE, window, books, differing_limit=2).differing()

@@ -2,10 +2,20 @@ from __future__ import annotations
 
 import json
 
-from growth_pipeline.audit.charts import audit_picture, findings_chart, sides_chart
+from growth_pipeline.audit.charts import (
+    addresses,
+    audit_picture,
+    drawings,
+    findings_chart,
+    sides_chart,
+    trend_chart,
+)
 from growth_pipeline.audit.codes import CODES
+from growth_pipeline.audit.summary import TrendPoint
 from growth_pipeline.audit.totals import CurrencyTotals, Side
 from growth_pipeline.core.charts import data_uri, render_png
+from growth_pipeline.core.periods import PeriodState
+from growth_pipeline_tests.audit.company import AS_OF
 from growth_pipeline_tests.audit.test_report import a_finding, an_audit
 
 CURRENCIES = "usd eur gbp jpy kwd isk sek nok".split()
@@ -62,3 +72,49 @@ def test_an_audit_without_findings_or_totals_can_be_drawn():
     spec = audit_picture(an_audit(totals={}))
     assert "Revenue audit: FAIL" in json.dumps(spec)
     assert render_png(spec).startswith(b"\x89PNG")
+
+
+def a_point(month: str, state=PeriodState.CLOSED, **severities) -> TrendPoint:
+    return TrendPoint(month, state, "FAIL", severities, {}, AS_OF)
+
+
+def test_the_trend_has_a_column_a_month_made_of_severities_with_the_verdict_on_top():
+    points = [a_point("2025-10", HIGH=2, LOW=1), a_point("2025-11", PeriodState.OPEN, MEDIUM=1)]
+    rows = values(trend_chart(points))
+    assert [
+        (row["month"], row["severity"], row["findings"], row["open"])
+        for row in rows
+        if "severity" in row
+    ] == [
+        ("2025-10", "HIGH", 2, False),
+        ("2025-10", "MEDIUM", 0, False),
+        ("2025-10", "LOW", 1, False),
+        ("2025-11", "HIGH", 0, True),
+        ("2025-11", "MEDIUM", 1, True),
+        ("2025-11", "LOW", 0, True),
+    ]
+    tops = [(row["month"], row["label"], row["findings"]) for row in rows if "label" in row]
+    assert tops == [("2025-10", "FAIL", 3), ("2025-11", "FAIL*", 1)]
+
+
+def test_a_full_trend_fits_into_an_event_log_and_no_unit_of_time_is_local():
+    points = [a_point(f"2025-{month:02}", HIGH=month * 1000, LOW=month) for month in range(1, 13)]
+    pictures = addresses(an_audit(a_finding()), points)
+    assert pictures.trend.address.startswith("data:image/png;base64,")
+    assert "12 months" in pictures.trend.alt
+    assert "timeUnit" not in json.dumps(trend_chart(points))
+
+
+def test_drawings_come_for_light_and_dark_pages_and_are_the_same_each_time():
+    audit, points = an_audit(a_finding()), [a_point("2025-10", HIGH=1)]
+    drawn = drawings(audit, points)
+    assert drawn == drawings(audit, points)
+    for picture in (drawn.overview, drawn.trend):
+        assert picture.svg.startswith("<svg")
+        assert picture.svg != picture.dark_svg
+        assert "<script" not in picture.svg
+
+
+def test_without_anything_to_draw_there_is_no_picture():
+    drawn = drawings(an_audit(totals={}), [])
+    assert (drawn.overview, drawn.trend) == (None, None)

@@ -153,16 +153,6 @@ def test_stripes_list_of_events_tells_which_event_did_not_come(told):
     assert newest["pending_webhooks"] == 0
 
 
-def test_many_findings_are_explained_a_part_at_a_time(company, monkeypatch):
-    from growth_pipeline.audit import explain
-
-    monkeypatch.setattr(explain, "AT_ONCE", 2)
-    for number in range(1, 6):
-        company.charge(number, 100 * number)
-    causes = [one.cause for one in company.audit().findings]
-    assert causes == [Cause.NEVER_DELIVERED] * 5
-
-
 def test_files_of_events_tell_less_than_their_window_when_they_were_read_late(company):
     company.objects["events"] = []
     company.certificates["events", OCTOBER] = {

@@ -112,6 +112,18 @@ def test_what_changed_at_stripe_is_counted_and_judged(wrong):
     assert ("missing_in_db", "ch_1", {"usd": -1000}) in found(second)
 
 
+def test_when_the_older_files_are_gone_what_changed_at_stripe_is_unknown_and_not_0(wrong):
+    wrong.audit_and_keep(as_of=FIRST)
+    wrong.refund(1, 200, of=1, created=epoch(FIRST) + 60)
+    wrong.as_of = SECOND
+    wrong.write()
+    for resource in wrong.objects:
+        wrong.lake.prune(f"stripe/{resource}", now=datetime.now(UTC) + timedelta(hours=2))
+    second = wrong.audit_and_keep(as_of=SECOND)
+    assert second.changes["payments"]["changed_at_stripe"] is None
+    assert "an unknown number changed at Stripe" in second.changes["said"]
+
+
 def test_a_mended_payment_closes_its_finding(wrong):
     wrong.audit_and_keep(as_of=FIRST)
     execute(wrong, "update billing.payments set amount_minor = 5000 where charge_id = 'ch_2'")
@@ -141,6 +153,22 @@ def test_news_in_the_ledger_is_looked_at_again(wrong):
     assert {one.object_id: str(one.cause) for one in second.findings}[
         "ch_1"
     ] == "delivered_and_quarantined"
+
+
+def test_news_of_a_refund_that_no_table_knows_is_looked_at_again(company):
+    company.payment(1, 1000)
+    company.refund(7, 300, of=1)
+    company.audit_and_keep(as_of=FIRST)
+    execute(
+        company,
+        "insert into billing.inbox (account_id, livemode, event_id, type, created_at, received_at,"
+        " body, state, object, object_id) values ('acct_1', true, 'evt_1', 'refund.created', %s,"
+        " %s, '', 'quarantined', 'refund', 're_7')",
+        FIRST,
+        FIRST + timedelta(hours=1),
+    )
+    second = company.audit_and_keep(as_of=SECOND)
+    assert payments_of(second)[2:] == (1, 0)
 
 
 def test_a_missing_customer_is_looked_for_again_because_it_may_turn_up(company):

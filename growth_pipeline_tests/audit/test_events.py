@@ -124,7 +124,8 @@ def events_part(audit) -> dict[str, Any]:
 def test_a_list_of_which_every_event_arrived_is_judged_and_finds_nothing(listening):
     audit = listening.audit()
     assert audit.findings == ()
-    assert events_part(audit)["sides"] == {"events": {"stripe": 1, "database": 1, "currency": None}}
+    side = events_part(audit)["sides"]["events"]
+    assert (side["stripe"], side["database"], side["currency"]) == (1, 1, None)
 
 
 def test_an_event_that_the_ledger_lacks_for_over_three_days_is_high(listening):
@@ -157,10 +158,8 @@ def test_an_event_that_the_endpoint_did_not_take_was_delivered_and_failed(listen
 
 
 def test_young_events_and_those_that_nobody_keeps_are_no_gap(listening):
-    minutes_ago = AS_OF - timedelta(minutes=30)
     listening.as_of = AS_OF - timedelta(days=1, minutes=30)  # still October
     young = listening.as_of - timedelta(minutes=20)
-    assert young < minutes_ago
     list_event(listening, "evt_young", "charge.updated", ("charge", "ch_9"), at=young)
     list_event(listening, "evt_other", "payment_method.attached", ("payment_method", "pm_1"))
     assert listening.audit().findings == ()

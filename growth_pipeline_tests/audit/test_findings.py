@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from growth_pipeline.audit.codes import CODES, Severity
+from growth_pipeline.audit.codes import CODES, Cause, Severity
 from growth_pipeline.audit.findings import (
     Finding,
     Verdict,
+    action_of,
     count_by_code,
     count_by_severity,
     finding_fingerprint,
@@ -114,3 +115,24 @@ def test_a_problem_keeps_its_name_in_every_audit_and_differs_between_months_and_
     }
     assert name not in others
     assert len(others) == 4
+
+
+def test_only_what_stands_in_the_books_is_booked_again():
+    month = Month(2025, 10)
+    for code in ("missing_in_db", "refund_missing", "dispute_state", "fee_mismatch"):
+        assert "materialise billing/payments" in action_of(code, Cause.HANDLED_WRONG, month)
+        assert action_of(code, Cause.NEVER_DELIVERED, month) == CODES[code].action
+    for code in ("paid_not_provisioned", "credit_note_unapplied", "stale_row", "duplicate_row"):
+        assert action_of(code, Cause.HANDLED_WRONG, month) == CODES[code].action
+
+
+def test_suppressed_findings_do_not_count_for_the_verdict():
+    hidden = {"reason": "known", "by": "ada", "until": "2026-01-01"}
+    findings = [
+        Finding("duplicate_row", Severity.HIGH, "charge", "ch_1", "usd", {}, suppression=hidden),
+        Finding("refund_stuck", Severity.MEDIUM, "refund", "re_1", "usd", {}, suppression=hidden),
+    ]
+    nothing = {"moved": {}, "gross": {}}
+    assert verdict_of(findings, **nothing, remainders=[0]) is Verdict.PASS
+    assert verdict_of(findings, **nothing, remainders=[1]) is Verdict.FAIL
+    assert [one.to_dict()["suppression"] for one in findings] == [hidden, hidden]

@@ -250,6 +250,22 @@ def test_two_audits_at_once_write_an_entry_once(closed):
     assert audit.close["adds_up"] is True
 
 
+def test_of_two_audits_that_close_a_month_at_once_the_first_counts(two_payments):
+    company = two_payments
+    company.as_of = SIXTH
+    history = History(None, ClosedMonths(company.store.history, company.lake, close_after_days=5))
+    first = company.audit(run_id="a", history=history)
+    execute(company, "update billing.payments set amount_minor = 900 where charge_id = 'ch_1'")
+    second = company.audit(run_id="b", history=history)
+    for audit in (first, second):
+        company.store.publish(audit)
+    close = company.store.history.close_of(LIVE, ZonedMonth(OCTOBER))
+    assert close.totals["books"]["usd"]["net_minor"] == 1000
+    later = company.audit_and_keep(as_of=SEVENTH)
+    assert told(later) == [("books", number_of(company, "ch_1"), "usd", -100, "changed_by_hand")]
+    assert later.close["adds_up"] is True
+
+
 def test_a_month_of_a_zone_is_closed_on_its_own(closed):
     closed.extracted = {OCTOBER, NOVEMBER}
     zone = "America/Los_Angeles"
@@ -276,6 +292,17 @@ def test_a_payment_that_stripe_was_asked_about_is_frozen_as_it_was_judged(compan
         "stripe": {"usd": {**audit.close["totals"]["books"]["usd"]}},
         "books": audit.close["totals"]["books"],
     }
+
+
+def test_an_invoice_without_charge_stays_as_it_was_frozen_when_its_finding_is_taken_over(company):
+    company.other("invoices", id="in_1", status="paid", amount_paid=900, currency="usd")
+    only = {"charge_id": None, "payment_intent_id": None, "invoice_id": "in_1"}
+    company.row(1, amount_minor=800, customer_id=None, **only)
+    first = company.audit_and_keep(as_of=SIXTH)
+    assert first.close["totals"]["stripe"]["usd"]["gross_minor"] == 900
+    second = company.audit_and_keep(as_of=SEVENTH)
+    assert second.changes["payments"]["taken_over"] == 1
+    assert (second.restatements, second.close["adds_up"]) == ((), True)
 
 
 @pytest.mark.parametrize("round_", range(3))

@@ -212,12 +212,8 @@ def test_a_credit_note_the_mirror_lacks_is_money_the_books_overstate(company):
     assert found(audit) == [("credit_note_unapplied", "cn_1", {"usd": 250})]
     assert audit.findings[0].cause is Cause.NEVER_DELIVERED
     assert audit.verdict is Verdict.WARNING
-    assert section(audit)["sides"]["credit notes usd"] == {
-        "stripe": 350,
-        "database": 100,
-        "currency": "usd",
-        "measure": "credit notes",
-    }
+    side = section(audit)["sides"]["credit notes usd"]
+    assert (side["stripe"], side["database"], side["currency"]) == (350, 100, "usd")
 
 
 def test_a_void_credit_note_counts_nothing_on_either_side(company):

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from growth_pipeline.audit.codes import SECTIONS
-from growth_pipeline.audit.page import RESTATEMENTS_SHOWN, build_page
+from growth_pipeline.audit.page import build_page
+from growth_pipeline.audit.page_changes import RESTATEMENTS_SHOWN
 from growth_pipeline.audit.report import to_markdown
 from growth_pipeline.audit.summary import (
     Risk,
@@ -207,16 +208,33 @@ def a_restatement(number: int) -> dict:
 
 
 def test_a_closed_month_says_what_changed_since_why_and_by_which_object():
-    close = {"closed_at": "2025-11-06", "audit_id": "a-1", "totals": {}, "definition": "audit@1"}
+    close = {"closed_at": "2025-11-06T01:02:03.4+00:00", "audit_id": "a-1", "totals": {}}
     listed = tuple(map(a_restatement, range(RESTATEMENTS_SHOWN + 2)))
     text = to_markdown(an_audit(close=close, restatements=listed))
-    assert "The month was closed at 2025-11-06 by audit `a-1`." in text
+    assert "The month was closed at 2025-11-06 01:02:03 UTC by audit `a-1`." in text
     assert (
-        "| charge `ch_0` | stripe | KWD 7.450 | KWD 0.000 | -KWD 7.450 | refund made later "
+        "| charge `ch_0` | Stripe | KWD 7.450 | KWD 0.000 | -KWD 7.450 | refund made later "
         "| `re_1` | 2025-12-01 |" in text
     )
     assert "2 more are in the JSON report." in text
     assert "Nothing has changed since." in to_markdown(an_audit(close=close))
+
+
+def test_the_net_at_the_close_the_changes_and_the_net_now_stand_side_by_side():
+    """Stripe closed at 60.00 and has 45.00 now; the books closed at 0 and have 85.00 now."""
+    change = {"object": "charge", "object_id": "ch_1", "currency": "usd", "reason": "dispute"}
+    changes = (
+        {**change, "side": "stripe", "difference_minor": -2000},
+        {**change, "side": "stripe", "difference_minor": 500},
+        {**change, "side": "books", "difference_minor": 8500},
+    )
+    totals = {"stripe": {"usd": {"net_minor": 6000}}, "books": {}}
+    close = {"closed_at": "2025-11-06", "audit_id": "a-1", "totals": totals}
+    text = to_markdown(an_audit(close=close, restatements=changes))
+    assert "| Stripe | USD 60.00 | -USD 15.00 | USD 45.00 |" in text
+    assert "| database | USD 0.00 | +USD 85.00 | USD 85.00 |" in text
+    wrong = {**close, "problem": "Frozen and changes are not what is now."}
+    assert "Frozen and changes are not what is now." in to_markdown(an_audit(close=wrong))
 
 
 def test_the_trend_is_a_table_with_a_row_a_month():

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import orjson
 import pytest
 
+from growth_pipeline.audit.evidence import Frame
+from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.repair_run import Outcome
 from growth_pipeline.audit.repair_undo import undo_repair
+from growth_pipeline.billing.ledger import Fetched, apply_fetched
+from growth_pipeline.billing.rebuild import rebuild_mirror
+from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.core.errors import GrowthError, UsageError
-from growth_pipeline_tests.fakes.living_stripe import Account, LivingStripe
+from growth_pipeline_tests.fakes import stripe_events as shapes
+from growth_pipeline_tests.fakes.living_stripe import DAY, Account, LivingStripe
 from growth_pipeline_tests.fakes.repaired_company import (
     LATER,
+    MONTH,
     NOON,
+    SCOPE,
     TRUTH,
     UPDATE,
     Spoiled,
@@ -309,3 +321,146 @@ def test_an_unknown_repair_cannot_be_taken_back(company):
 def test_a_month_without_an_audit_cannot_be_repaired(company):
     with pytest.raises(GrowthError, match="not audited yet"):
         company.repair()
+
+
+# --- what is no charge ---------------------------------------------------------------------------
+
+
+def test_a_payment_intent_without_a_charge_keeps_one_row_that_says_what_stripe_says(company):
+    company.charge(1, 1000)
+    company.account.now = NOON + 5
+    company.account.create(
+        {
+            "id": "pi_5",
+            "object": "payment_intent",
+            "amount": 900,
+            "amount_received": 0,
+            "currency": "usd",
+            "customer": "cus_1",
+            "latest_charge": None,
+            "status": "canceled",
+        }
+    )
+    company.receive()
+    for _ in range(2):
+        company.copy_row(1, charge_id=None, payment_intent_id="pi_5", amount_minor=900)
+    company.extract()
+    found = codes(company.audit())
+    assert [object_id for _, object_id in found] == ["pi_5"]
+    company.repair()
+    company.repair(apply=True)
+    (row,) = [row for row in company.books() if row["charge_id"] is None]
+    assert (row["status"], row["captured"], row["amount_minor"], row["written_by"]) == (
+        *("failed", False, 900),
+        "repair",
+    )
+    assert codes(company.audit("second")) == []
+    assert company.repair(apply=True).outcome is Outcome.NOTHING
+
+
+def publish(company: Spoiled, *findings: Finding) -> None:
+    """Store an audit with these findings instead of its own."""
+    audit = company.audit("with findings of a test")
+    company.stores.audits.publish(replace(audit, run_id="planted", findings=findings))
+
+
+def a_finding(code: str, thing: str, object_id: str) -> Finding:
+    return Frame(SCOPE, MONTH).finding(code, thing, object_id, impacts={}, evidence={})
+
+
+def test_an_event_that_was_never_delivered_is_brought_into_the_ledger_and_applied(company):
+    company.charge(1, 1000)
+    company.receive()
+    company.silent(False)
+    company.refund(1, 400, of=1)
+    company.receive()
+    company.extract()
+    missed = company.account.events[-1]
+    publish(company, a_finding("event_gap", "event", missed["id"]))
+    company.account.now = missed["created"] + DAY  # Stripe lists events for 30 days
+    plan = company.repair().plan
+    assert ("billing.inbox", missed["id"]) in {step.place for step in plan.steps}
+    company.repair(apply=True)
+    with company.database.connection() as connection:
+        (row,) = connection.execute(
+            "select state, source, object_id from billing.inbox where event_id = %s", [missed["id"]]
+        ).fetchall()
+    assert row == ("applied", "sweep", "ch_1")
+    assert [row["refunded_minor"] for row in company.books()] == [400]
+    assert company.repair(apply=True).outcome is Outcome.NOTHING
+
+
+def test_an_event_that_stripe_no_longer_lists_is_left_with_the_way_out(company):
+    company.charge(1, 1000)
+    company.receive()
+    company.extract()
+    publish(company, a_finding("event_gap", "event", "evt_long_gone"))
+    repair = company.repair()
+    assert repair.outcome is Outcome.NOTHING
+    assert ["growth backfill" in note.said for note in repair.plan.left] == [True]
+
+
+def test_a_subscription_is_brought_into_the_mirror_and_access_is_left_to_people(company):
+    company.charge(1, 1000)
+    company.account.create(shapes.a_subscription("sub_1"))
+    company.receive()
+    company.silent(False)
+    company.account.change(
+        "subscription", "sub_1", "customer.subscription.updated", status="past_due"
+    )
+    company.receive()
+    company.extract()
+    publish(company, a_finding("subscription_status", "subscription", "sub_1"))
+    plan = company.repair().plan
+    (step,) = plan.steps
+    assert (step.table, step.key) == ("stripe.subscriptions", "sub_1")
+    assert ("status", "active", "past_due") in step.differences()
+    assert [note.code for note in plan.manual] == ["subscription_status"]
+    company.repair(apply=True)
+    with company.database.connection() as connection:
+        status = connection.execute("select status from stripe.subscriptions").fetchone()
+        told = connection.execute("select count(*) from billing.entitlements").fetchone()
+    assert (status, told) == (("past_due",), (0,))
+
+
+def test_a_row_of_another_account_goes_to_that_account(company):
+    company.charge(1, 1000)
+    company.receive()
+    there = ObjectKey("acct_2", False, "charge", "ch_77")
+    payload = shapes.a_charge("ch_77", amount=700, amount_captured=700) | {"livemode": False}
+    at = datetime.fromtimestamp(NOON, UTC)
+    shown = Fetched(there, payload, orjson.dumps(payload), shapes.NEW, at, at)
+    apply_fetched(company.store, [shown], source="backfill", now=at)
+    company.sql("update billing.payments set account_id = 'acct_1' where charge_id = 'ch_77'")
+    company.extract()
+    assert codes(company.audit()) == [("account_leak", "ch_77")]
+    company.repair()
+    company.repair(apply=True)
+    rows = {(row["account_id"], row["charge_id"]) for row in company.books()}
+    assert rows == {("acct_1", "ch_1"), ("acct_2", "ch_77")}
+    assert codes(company.audit("second")) == []
+
+
+def test_stripe_that_refuses_to_tell_of_one_object_holds_up_no_other(company):
+    company.charge(1, 1000)
+    company.charge(2, 2000)
+    company.receive()
+    for charge in ("ch_1", "ch_2"):
+        company.sql(UPDATE.format("amount_minor = 5"), charge)
+    company.extract()
+    company.audit()
+    del company.account.objects["charge", "ch_1"]
+    plan = company.repair().plan
+    assert [(step.table, step.key) for step in plan.steps] == [("billing.payments", "2")]
+    assert ["no longer knows" in note.said for note in plan.left] == [True]
+
+
+def test_rows_of_the_mirror_can_still_be_rebuilt_from_the_ledger_after_a_repair(company):
+    spoil(company)
+    company.extract()
+    company.audit()
+    company.repair()
+    company.repair(apply=True)
+    rebuilt = rebuild_mirror(company.store, now=LATER, check_only=True)
+    # The cut-off stays as somebody booked it, until it is asked for.
+    assert (rebuilt.different, [key.id for key in rebuilt.charges]) == (0, ["ch_13"])

@@ -16,7 +16,7 @@ from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, Cause, Severity
 from growth_pipeline.audit.findings import Finding, Verdict
 from growth_pipeline.audit.page_findings import FINDINGS_SHOWN
-from growth_pipeline.audit.report import save_report, to_html, to_markdown
+from growth_pipeline.audit.report import save_report, to_markdown
 from growth_pipeline.audit.summary import recommendations
 from growth_pipeline.audit.tables import csv_cell, to_csv, to_dict, to_json
 from growth_pipeline.audit.totals import CurrencyTotals, Side

@@ -13,7 +13,9 @@ from growth_pipeline.core.charts import (
     BACKGROUND,
     VEGA_LITE,
     bar_chart,
+    column_chart,
     data_uri,
+    in_dark,
     render_png,
     render_svg,
     stack,
@@ -130,3 +132,34 @@ def test_a_picture_becomes_an_address_of_its_own():
     assert data_uri(png).startswith("data:image/png;base64,iVBOR")
     with pytest.raises(ValueError, match="100001 bytes"):
         data_uri(b"x" * 100_001)
+
+
+def columns(**more):
+    rows = [
+        {"month": "a", "count": 2, "kind": "x", "open": False},
+        {"month": "a", "count": 1, "kind": "y", "open": False},
+        {"month": "b", "count": 3, "kind": "x", "open": True},
+    ]
+    tops = [{"month": "a", "count": 3, "words": "three"}, {"month": "b", "count": 3, "words": "3*"}]
+    given = {"category": "month", "value": "count", "colour": "kind", "label": "words"}
+    colours = {"x": "#1f77b4", "y": "#d62728"}
+    return column_chart(rows, tops, colours=colours, title="T", open_field="open", **given, **more)
+
+
+def test_columns_are_made_of_parts_with_words_on_top_and_pale_while_their_period_is_open():
+    svg = render_svg(columns())
+    assert len(re.findall(r'aria-roledescription="bar"', svg)) == 3
+    assert "three" in svg
+    assert "3*" in svg
+    assert len(re.findall(r'opacity="0.45"', svg)) == 1
+    assert render_svg(columns()) == svg
+
+
+def test_a_dark_chart_has_another_ground_and_ink_and_the_same_marks():
+    light, dark = render_svg(columns()), render_svg(in_dark(columns()))
+    marks = re.compile(r'd="[^"]+"[^>]*fill="#(?:1f77b4|d62728)"|fill="#(?:1f77b4|d62728)"')
+    assert marks.findall(light) == marks.findall(dark)
+    assert 'fill="#1d2939"' in light
+    assert 'fill="#1d2939"' not in dark
+    assert BACKGROUND not in dark
+    assert in_dark(stack(a_chart(), columns(), title="Both"))["background"] != BACKGROUND

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from growth_pipeline.core.display import format_money, format_number, format_signed_money
+from growth_pipeline.core.display import (
+    format_instant,
+    format_money,
+    format_number,
+    format_signed_money,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +51,18 @@ def test_a_difference_has_a_sign_and_zero_has_none():
 
 def test_numbers_are_grouped():
     assert format_number(1234567) == "1,234,567"
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("2026-11-22T18:42:12.625150+00:00", "2026-11-22 18:42:12 UTC"),
+        ("2026-11-22T20:42:12+02:00", "2026-11-22 18:42:12 UTC"),
+        (datetime(2026, 11, 22, tzinfo=UTC), "2026-11-22 00:00:00 UTC"),
+        ("2026-11-22", "2026-11-22"),
+        ("<b>", "<b>"),
+        (None, ""),
+    ],
+)
+def test_an_instant_is_written_in_utc_to_the_second(told, shown):
+    assert format_instant(told) == shown

@@ -207,6 +207,9 @@ class LivingStripe(StripeListServer):
     def _retrieve(self, path: str, id: str) -> Reply:
         kind = next(kind for kind, its in PATHS.items() if its == path)
         found = self.account.objects.get((kind, id))
+        if kind == "event":
+            listed = self.account.listed_events()
+            found = next((event for event in listed if event["id"] == id), None)
         if found is not None:
             return Reply(body=json.dumps(as_told(found)).encode())
         if kind == "customer" and (kind, id) in self.account.deleted:

@@ -216,3 +216,20 @@ def test_ids_have_stripes_form(events, objects):
     for name, listed in objects.items():
         for obj in listed:
             assert name == "coupons" or pattern.match(obj["id"]), obj["id"]
+
+
+def test_an_event_is_pending_until_it_is_acknowledged_or_given_up(spoiled, fresh_store, company):
+    def pending():
+        listed = spoiled.get("/v1/events", params={"limit": 100}).json()["data"]
+        return {event["id"]: (event["created"], event["pending_webhooks"]) for event in listed}
+
+    before = pending()
+    tried_since = company.as_of - 3 * 86_400
+    assert {left for at, left in before.values() if at >= tried_since} == {1}
+    newest = next(iter(before))
+    fresh_store.mark_delivered(newest)
+    assert pending()[newest] == (before[newest][0], 0)
+    params = {"limit": 100, "created[lt]": tried_since}
+    older = spoiled.get("/v1/events", params=params).json()["data"]
+    assert {event["pending_webhooks"] for event in older} == {0}
+    assert spoiled.get(f"/v1/events/{newest}").json()["pending_webhooks"] == 0

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from growth_pipeline.core.errors import GrowthError
-from growth_pipeline.storage.engine import Engine
+from growth_pipeline.storage.engine import CreatedBetween, Engine
 from growth_pipeline.storage.lake import Lake, LakeUnreadableError
 
 NOON = datetime(2025, 10, 31, 12, 0, tzinfo=UTC)
@@ -53,6 +53,19 @@ def test_folder_names_never_become_columns(engine, lake):
     found = engine.query("select distinct account from d order by 1", {"d": [manifest.path]})
 
     assert found["account"].to_list() == ["x", "y"]  # the file's column, not the folder's acct_1
+
+
+def test_of_files_only_rows_created_within_limits_count(engine, lake):
+    frame = pl.DataFrame({"created": [9, 10, 19, 20]})
+    paths = (lake.write_partition("d", PARTITION, [frame], {}).path,)
+
+    def seen(table: CreatedBetween) -> list[int]:
+        found = engine.query("select created from d order by 1", {"d": table})
+        return found["created"].to_list()
+
+    assert seen(CreatedBetween(paths, 10, 20)) == [10, 19]
+    assert seen(CreatedBetween(paths, 10)) == [10, 19, 20]
+    assert list(CreatedBetween(paths, 10)) == list(paths)
 
 
 def test_several_files_are_one_table(engine, lake):

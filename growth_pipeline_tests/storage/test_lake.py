@@ -17,6 +17,7 @@ import pytest
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.storage.lake import (
     ROW_GROUP_ROWS,
+    FileSystemOps,
     Lake,
     LakeUnreadableError,
     LakeWriteError,
@@ -352,3 +353,39 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 def test_an_unknown_kind_of_address_says_what_to_install():
     with pytest.raises(GrowthError, match="carrier-pigeon:// is not understood"):
         Lake("carrier-pigeon://lake")
+
+
+def test_small_files_are_listed_with_size_and_age_and_removed_only_if_they_are_old(any_lake):
+    assert any_lake.list_artifacts("reports") == []
+    for name in ("a/one.md", "a/b/two.csv"):
+        any_lake.put_artifact(f"reports/{name}", b"12345")
+    any_lake.put_artifact("elsewhere/three.md", b"1")
+    listed = any_lake.list_artifacts("reports")
+    assert [(file.path, file.byte_count) for file in listed] == [
+        ("reports/a/b/two.csv", 5),
+        ("reports/a/one.md", 5),
+    ]
+    written = listed[1].modified_at
+    assert any_lake.remove_artifact("reports/a/one.md", older_than=written) is False
+    later = written + timedelta(seconds=1)
+    assert any_lake.remove_artifact("reports/a/one.md", older_than=later) is True
+    assert any_lake.remove_artifact("reports/a/one.md", older_than=later) is True
+    assert [file.path for file in any_lake.list_artifacts("reports")] == ["reports/a/b/two.csv"]
+
+
+def test_no_path_outside_the_lake_is_listed_or_removed(any_lake):
+    with pytest.raises(GrowthError):
+        any_lake.list_artifacts("../reports")
+    with pytest.raises(GrowthError):
+        any_lake.remove_artifact("../secret", older_than=datetime.now(UTC))
+
+
+def test_a_file_that_may_not_be_removed_is_one_sentence(tmp_path):
+    class Refusing(FileSystemOps):
+        def remove(self, path):
+            raise PermissionError(13, "Permission denied")
+
+    Lake(str(tmp_path)).put_artifact("reports/x.md", b"1")
+    lake = Lake(str(tmp_path), operations=Refusing())
+    with pytest.raises(LakeWriteError, match=r"cannot remove .*x\.md: Permission denied"):
+        lake.remove_artifact("reports/x.md", older_than=datetime(2100, 1, 1, tzinfo=UTC))

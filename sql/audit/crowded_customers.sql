@@ -8,7 +8,7 @@ with running as (
         epoch(fetched_from)::bigint as fetched,
         raw
     from subscriptions
-    where status in ('trialing', 'active', 'past_due') and cancel_at is null
+    where status in ('trialing', 'active', 'past_due') and cancel_at is null and not cancel_at_period_end
 ),
 
 crowded as (

@@ -1,7 +1,8 @@
 -- Audit: payments whose two sides differ in anything, or that stand on one side alone.
--- Grain: one row: their match ids (charge id, else what the row is matched by; repeats are possible),
--- how many charges there are, and how many charges and rows found no partner. Agreeing pairs stay inside. Runs in the engine. The same rule as
--- compare.py, but wider: compare.py decides. Instants are Unix seconds; $cutoff = as-of less grace.
+-- Grain: one row: their match ids (charge id, else what the row is matched by; repeats are possible;
+-- $most of them at most), how many charges there are, and how many charges and rows found no
+-- partner. Agreeing pairs stay inside. Runs in the engine. The same rule as compare.py, but wider:
+-- compare.py decides. Instants are Unix seconds; $cutoff = as-of less grace.
 with stripe as (
     select
         c.id,
@@ -25,7 +26,7 @@ select
     (select count(*) from charges) as charges,
     count(*) filter (where b.match_id is null) as lone_charges,
     count(*) filter (where s.id is null) as lone_rows,
-    list(coalesce(s.id, b.match_id)) filter (
+    list_slice(list(coalesce(s.id, b.match_id)) filter (
         where
         s.id is null
         or (b.match_id is null and s.settled and s.created < $cutoff)
@@ -49,6 +50,6 @@ select
                 )
             )
         )
-    ) as match_ids
+    ), 1, $most) as match_ids
 from stripe as s
 full outer join books as b on s.id = b.match_id

@@ -1,4 +1,4 @@
--- Grain: one asked charge (or payment intent, or invoice): what reached the database about it, its
+-- Grain: one asked charge (or intent, invoice, refund, dispute): what reached the database about it, its
 -- refunds and disputes since its instant, by event or by a question to Stripe. Runs in Postgres.
 with asked as (
     select *
@@ -12,7 +12,9 @@ about as (
         kinds.object,
         asked.charge as id
     from asked
-    cross join (values ('charge'), ('payment_intent'), ('invoice')) as kinds (object)
+    cross join (
+        values ('charge'), ('payment_intent'), ('invoice'), ('refund'), ('dispute')
+    ) as kinds (object)
     union all
     select
         r.charge,

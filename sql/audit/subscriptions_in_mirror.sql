@@ -12,6 +12,7 @@ select
     extract(epoch from s.cancel_at)::bigint as cancel_at,
     extract(epoch from s.trial_start)::bigint as trial_start,
     extract(epoch from s.trial_end)::bigint as trial_end,
+    s.cancel_at_period_end,
     s.cancellation_reason,
     s.pause_collection_behavior,
     s.latest_invoice,

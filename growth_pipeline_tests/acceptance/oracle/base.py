@@ -71,6 +71,12 @@ def impact(**by_currency: int) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((currency, minor) for currency, minor in by_currency.items() if minor))
 
 
+def drop(listed: list[Any], thing: object) -> None:
+    """Take one thing, and no other that equals it, out of a list; it was added lately."""
+    place = next(at for at in range(len(listed) - 1, -1, -1) if listed[at] is thing)
+    del listed[place]
+
+
 def month_after(start: int, months: int = 1) -> int:
     """First second of the month some months after the one that begins at `start`."""
     first = datetime.fromtimestamp(start, UTC)

@@ -28,6 +28,8 @@ from growth_pipeline_tests.acceptance.oracle.base import (
     month_of,
 )
 
+_OLD = 200  # customers beyond this many are in a list: Stripe is asked about the others
+
 
 @dataclass
 class Payment:
@@ -68,8 +70,8 @@ class Company:
     """One account in one mode. `rows` are its books; `expected` what audits of its months must find.
 
     Its payments lie in the months from `first` to `until` (exclusive), by default in October 2025.
-    `heard` is the share of payments whose events reached the product. `whole` companies also have
-    subscriptions, payouts and credit notes, and an application that tells who has access.
+    `heard` is the share of payments whose events reached the product. Subscriptions, payouts, credit
+    notes and an application that tells who has access come with `whole.py`.
     """
 
     def __init__(
@@ -102,9 +104,15 @@ class Company:
         self.unheard: dict[str, str] = {}  # event id -> why it did not arrive
         self.entitlements: list[Row] = []
         self.users: list[Row] = []
+        self.plans: list[Any] = []  # see plans.py
+        self.shop: dict[tuple[int, str], Object] = {}  # prices by their place in the list, currency
+        self.payouts: list[Object] = []
+        self.hidden: dict[str, Object] = {}  # what Stripe filters by and does not show, by id
         self.expected: list[Expected] = []
+        self._kinds: dict[tuple[int, int, str], list[Payment]] = {}
         self._number = 0
-        self._customers = [self._customer(at) for at in range(max(5, payments // 8))]
+        customers = range(min(2_000, max(5, payments // 8)))
+        self.customers = [self._customer(at) for at in customers]
         kinds, weights = zip(*KINDS.items(), strict=True)
         weights = tuple(
             w if kind == "plain" else w * noise for kind, w in zip(kinds, weights, strict=True)
@@ -156,8 +164,8 @@ class Company:
         )
 
     def _customer(self, at: int) -> str:
-        """A customer, and the user it belongs to. Four in ten are older than all lists."""
-        is_listed = self.random.random() < 0.6
+        """A customer, and the user it belongs to. Of the first, four in ten are older than all lists."""
+        is_listed = at > _OLD or self.random.random() < 0.6
         start = self.first - 30 * DAY if is_listed else self.first - 300 * DAY
         customer = {
             "id": self.id("cus"), "object": "customer", "created": self.random.randint(start, start + 29 * DAY),
@@ -187,7 +195,7 @@ class Company:
             "id": self.id("ch"), "object": "charge", "created": created, "livemode": self.livemode,
             "amount": amount, "amount_captured": amount, "amount_refunded": 0, "currency": currency,
             "captured": True, "paid": True, "status": "succeeded", "refunded": False, "disputed": False,
-            "customer": self.random.choice(self._customers), "payment_intent": self.id("pi"),
+            "customer": self.random.choice(self.customers), "payment_intent": self.id("pi"),
             "balance_transaction": None, "failure_code": None, "failure_message": None,
             "metadata": {"note": "=1+1"}, **fields,
         }  # fmt: skip
@@ -418,16 +426,30 @@ class Company:
         self, kind: str = "plain", *, accept: Callable[[Payment], bool] = lambda _: True
     ) -> Payment:
         """A payment of the months in focus that nothing was done to yet; its events are heard."""
-        start, end = self.focus
-        fitting = [
-            one for one in self.payments if one.kind == kind and start <= one.charge["created"] < end - 7200
-        ]  # fmt: skip
-        for payment in self.random.sample(fitting, len(fitting)):
-            if accept(payment):
+        fitting = self._of_kind(kind)
+        few = self.random.sample(fitting, min(len(fitting), 100))
+        for payment in (*few, *fitting):
+            if payment.kind == kind and accept(payment):
                 payment.kind = f"taken {kind}"
                 payment.is_heard = True
                 return payment
         raise LookupError(f"no payment of kind {kind} is left: make the company larger")
+
+    def _of_kind(self, kind: str) -> list[Payment]:
+        """Payments of a kind in the months in focus; some of them may be taken meanwhile."""
+        key = (*self.focus, kind)
+        if key not in self._kinds:
+            start, end = self.focus
+            self._kinds[key] = [
+                one for one in self.payments
+                if one.kind == kind and start <= one.charge["created"] < end - 7200
+            ]  # fmt: skip
+        return self._kinds[key]
+
+    def moves(self) -> list[Object]:
+        """All balance transactions, in no order."""
+        own = [payment.balance for payment in self.payments if payment.balance]
+        return [*self.extra["balance_transactions"], *own]
 
     def expect(self, code: str, object_id: str, cause: str = "", /, severity: str = "", **money: int) -> None:  # fmt: skip
         """A finding of the month in focus."""
@@ -437,9 +459,7 @@ class Company:
         self, month: int, code: str, object_id: str, cause: str = "", severity: str = "", /, **money: int
     ) -> None:  # fmt: skip
         """A finding of any month; `money` is its impact by currency, minor units."""
-        named = Expected(
-            code, object_id, impact(**money), severity or SEVERITY[code], cause, month
-        )
+        named = Expected(code, object_id, impact(**money), severity or SEVERITY[code], cause, month)
         self.expected.append(named)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from growth_pipeline_tests.acceptance.oracle.base import DAY, Row, month_after, month_of
+from growth_pipeline_tests.acceptance.oracle.base import DAY, Row, drop, month_of
 from growth_pipeline_tests.acceptance.oracle.company import Company, Payment
 
 BY_HAND, HANDLED_WRONG, LOST = "written_by_hand", "handled_wrong", "never_delivered"
@@ -84,7 +84,7 @@ def _without_row(kind: str, how: str) -> Defect:
 
     def plant(company: Company, _: Lenders) -> None:
         payment = company.take(kind)
-        company.rows.remove(_row(payment))
+        drop(company.rows, _row(payment))
         payment.row = None
         if how == LOST:
             payment.lost.add("*")
@@ -184,7 +184,8 @@ def _refund_netted(company: Company, _: Lenders) -> None:
 
 def _asked_for_booked(company: Company, _: Lenders) -> None:
     part = company.take(
-        "partly_captured", accept=lambda one: 1 < one.charge["amount"] - one.amount != one.amount * 99
+        "partly_captured",
+        accept=lambda one: 1 < one.charge["amount"] - one.amount != one.amount * 99,
     )
     _changed(part, amount_minor=part.charge["amount"])
     money = {part.currency: part.charge["amount"] - part.amount}
@@ -390,6 +391,3 @@ def plant(company: Company, *, test_mode: Company, other_account: Company, each:
         for _ in range(each):
             for defect in DEFECTS:
                 defect(company, (test_mode, other_account))
-
-
-__all__ = ["DEFECTS", "Defect", "Lenders", "month_after", "plant"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from growth_pipeline_tests.acceptance.oracle.base import DAY, HOUR, Object
+from growth_pipeline_tests.acceptance.oracle.base import DAY, HOUR, Object, drop
 from growth_pipeline_tests.acceptance.oracle.company import Company
 from growth_pipeline_tests.acceptance.oracle.defects import (
     AT_STRIPE,
-    BY_HAND,
     FAILED,
     LOST,
     Defect,
@@ -18,13 +17,12 @@ from growth_pipeline_tests.acceptance.oracle.events import an_event
 from growth_pipeline_tests.acceptance.oracle.money import credit, with_invoice
 from growth_pipeline_tests.acceptance.oracle.plans import Plan, end_plan, provided, subscribe
 
-
 # --- the mirror lacks what Stripe has, or has what Stripe lacks --------------------------------------
 
 
 def _planted(company: Company, **how: Any) -> Plan:
     plan = subscribe(company, "planted", **how)
-    company.plans.append(plan)  # type: ignore[attr-defined]
+    company.plans.append(plan)
     return plan
 
 
@@ -43,7 +41,7 @@ def _not_heard(fate: str) -> Defect:
 def _unknown_to_stripe(company: Company, _: Lenders) -> None:
     """An event told of a subscription that Stripe does not know in this account."""
     plan = _planted(company)
-    company.extra["subscriptions"].remove(plan.subscription)
+    drop(company.extra["subscriptions"], plan.subscription)
     company.expect("subscription_missing", plan.id, "", **{plan.currency: plan.monthly})
 
 
@@ -80,7 +78,7 @@ def _change_not_heard(field: str) -> Defect:
         plan = _planted(company, number=0, quantity=2)
         before = {**plan.subscription, "items": dict(plan.subscription["items"])}
         item = before["items"]["data"][0]
-        price = company.shop[2, plan.currency]  # type: ignore[attr-defined]
+        price = company.shop[2, plan.currency]
         change: Object = {"price": price} if field == "price" else {"quantity": 7}
         plan.subscription["items"] = {**before["items"], "data": [{**item, **change}]}
         at = before["created"]
@@ -103,7 +101,7 @@ def _no_access(how: str) -> Defect:
     def plant(company: Company, _: Lenders) -> None:
         plan = _planted(company)
         if how == "row":
-            company.entitlements.remove(plan.entitlement)  # type: ignore[arg-type]
+            drop(company.entitlements, plan.entitlement)
         else:
             provided(plan, has_access=False)
         company.expect("paid_not_provisioned", plan.id, "")
@@ -121,7 +119,7 @@ def _access_after_the_end(company: Company, _: Lenders) -> None:
 
 def _another_plan(company: Company, _: Lenders) -> None:
     plan = _planted(company, number=0, quantity=1)
-    price = company.shop[2, plan.currency]  # type: ignore[attr-defined]
+    price = company.shop[2, plan.currency]
     provided(plan, price_id=price["id"], mrr_minor=4_800)
     company.expect("tier_mismatch", plan.id, "", **{plan.currency: 4_800 - 1_900})
 
@@ -152,7 +150,7 @@ def _twice(company: Company, _: Lenders) -> None:
     second = _planted(
         company, number=2, quantity=1, created=at, customer=first.customer, currency=first.currency
     )
-    company.users.remove(second.user)  # type: ignore[arg-type]
+    drop(company.users, second.user)
     company.expect("duplicate_subscription", second.id, AT_STRIPE, **{second.currency: second.monthly})  # fmt: skip
 
 
@@ -161,7 +159,7 @@ def _twice(company: Company, _: Lenders) -> None:
 
 def _without_user(company: Company, _: Lenders) -> None:
     plan = _planted(company)
-    company.users.remove(plan.user)  # type: ignore[arg-type]
+    drop(company.users, plan.user)
     company.expect("customer_unmapped", plan.customer["id"], "")
 
 
@@ -176,7 +174,7 @@ def _deleted(company: Company, _: Lenders) -> None:
     plan = _planted(company)
     end_plan(company, plan)
     provided(plan, has_access=False, mrr_minor=0, access_ends_at=plan.subscription["ended_at"])
-    company.extra["customers"].remove(plan.customer)
+    drop(company.extra["customers"], plan.customer)
     company.retired.append({"id": plan.customer["id"], "object": "customer", "deleted": True})
     at = plan.subscription["ended_at"] + 60
     company.told.append(an_event(company, "customer.deleted", plan.customer, at))
@@ -232,7 +230,7 @@ def _credit_not_heard(company: Company, _: Lenders) -> None:
 def _paid_payout(company: Company) -> Object:
     start, end = company.focus
     fitting = [
-        one for one in company.payouts  # type: ignore[attr-defined]
+        one for one in company.payouts
         if start <= one["created"] < end and one["status"] == "paid" and one["automatic"] and "taken" not in one
     ]  # fmt: skip
     payout: Object = company.random.choice(fitting)
@@ -243,9 +241,9 @@ def _paid_payout(company: Company) -> Object:
 def _line_missing(company: Company, _: Lenders) -> None:
     """One of its lines is not among those that Stripe tells."""
     payout = _paid_payout(company)
-    hidden: dict[str, Object] = company.hidden  # type: ignore[attr-defined]
+    hidden: dict[str, Object] = company.hidden
     lines = [
-        one for one in company.lists()["balance_transactions"]
+        one for one in company.moves()
         if hidden.get(one["id"], {}).get("payout") == payout["id"] and one["type"] != "payout" and one["net"]
     ]  # fmt: skip
     missing = company.random.choice(lines)
@@ -269,7 +267,11 @@ def _returned(status: str) -> Defect:
 def _late(company: Company, _: Lenders) -> None:
     payout = _paid_payout(company)
     arrival = min(payout["arrival_date"], company.as_of - 6 * DAY)
-    payout |= {"status": "in_transit", "reconciliation_status": "in_progress", "arrival_date": arrival}
+    payout |= {
+        "status": "in_transit",
+        "reconciliation_status": "in_progress",
+        "arrival_date": arrival,
+    }
     company.expect("payout_late", payout["id"], AT_STRIPE)
 
 
@@ -311,6 +313,9 @@ BEYOND: Final[tuple[Defect, ...]] = (
     _credit_not_heard,
     _of_unknown_version,
 )
-OF_PAYOUTS: Final[tuple[Defect, ...]] = (_line_missing, _returned("failed"), _returned("canceled"), _late)
-
-__all__ = ["BEYOND", "BY_HAND", "OF_PAYOUTS"]
+OF_PAYOUTS: Final[tuple[Defect, ...]] = (
+    _line_missing,
+    _returned("failed"),
+    _returned("canceled"),
+    _late,
+)

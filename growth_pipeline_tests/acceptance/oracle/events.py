@@ -75,13 +75,22 @@ def _of_payment(company: Company, payment: Payment) -> Iterator[Told]:
     at = charge["created"] + 1
     first = {**charge, "amount_refunded": 0, "refunded": False, "disputed": False}
     if payment.kind == "taken pending first":
-        pending = {**first, "status": "pending", "paid": False, "captured": False, "amount_captured": 0}
+        pending = {
+            **first,
+            "status": "pending",
+            "paid": False,
+            "captured": False,
+            "amount_captured": 0,
+        }
         pending["balance_transaction"] = None
         yield Told(an_event(company, "charge.pending", pending, at))
         yield Told(an_event(company, _CHARGE_TYPES[charge["status"]], charge, at + 60), "lost")
         return
     yield Told(an_event(company, _CHARGE_TYPES[charge["status"]], first, at), _fate(payment, charge["id"]))  # fmt: skip
-    for thing, kinds in ((payment.intent, _INTENT_TYPES), (payment.invoice, {"paid": "invoice.paid"})):
+    for thing, kinds in (
+        (payment.intent, _INTENT_TYPES),
+        (payment.invoice, {"paid": "invoice.paid"}),
+    ):
         if thing is not None and thing["status"] in kinds:
             yield Told(an_event(company, kinds[thing["status"]], thing, at), _fate(payment, thing["id"]))  # fmt: skip
     if payment.join is not None and payment.join["status"] == "paid":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from growth_pipeline_tests.acceptance.oracle.base import DAY, GRACE, month_of
+from growth_pipeline_tests.acceptance.oracle.base import DAY, GRACE, drop, month_of
 
 if TYPE_CHECKING:
     from growth_pipeline_tests.acceptance.oracle.company import Company
@@ -26,7 +26,7 @@ def _failed(company: Company, kind: str) -> None:
         failure_code="card_declined",
     )
     if company.random.random() < 0.5 and failed.row is not None:
-        company.rows.remove(failed.row)
+        drop(company.rows, failed.row)
         failed.row = None
         failed.is_heard = False  # whoever hears of it books it
 
@@ -111,13 +111,13 @@ def _young_payment(company: Company, kind: str) -> None:
     payment = company.pay(kind, created=company.as_of - company.random.randint(60, GRACE - 60))
     payment.is_heard = False
     if payment.row is None or company.random.random() < 0.5:
-        company.rows.remove(payment.row)  # type: ignore[arg-type]
+        drop(company.rows, payment.row)
         payment.row = None
     elif company.random.random() < 0.5:
-        company.payments.remove(payment)
+        drop(company.payments, payment)
         for name, part in (("invoices", payment.invoice), ("invoice_payments", payment.join)):
             if part is not None:
-                company.extra[name].remove(part)
+                drop(company.extra[name], part)
 
 
 def _refunded_after(company: Company, kind: str) -> None:
@@ -149,7 +149,9 @@ def _cut_off(company: Company, kind: str) -> None:
     payment = company.pay(kind, created=edge - company.random.randint(1, 9))
     if payment.row is not None:
         payment.row["created"] = edge + company.random.randint(0, 9)
-    payment.is_heard = False  # the mirror books by Stripe's instant; these books have one of their own
+    payment.is_heard = (
+        False  # the mirror books by Stripe's instant; these books have one of their own
+    )
     if edge > company.first:
         month = month_of(edge - 1)
         company.expect_in(month, "period_cutoff", payment.charge["id"], "timing_at_the_cut_off")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-from growth_pipeline_tests.acceptance.oracle.base import DAY, HOUR, Object, month_of
+from growth_pipeline_tests.acceptance.oracle.base import DAY, HOUR, Object, drop, month_of
 from growth_pipeline_tests.acceptance.oracle.company import Company, Payment
 from growth_pipeline_tests.acceptance.oracle.events import an_event
 
@@ -36,6 +36,7 @@ def _in_parts(company: Company) -> None:
     """One invoice, paid by two payments."""
     first, second = (_plain_without_invoice(company) for _ in range(2))
     second.charge["currency"] = first.currency
+    second.is_heard = first.is_heard  # what is heard of an invoice in part is a finding
     for row in (first.row, second.row):
         assert row is not None
         row["currency"] = first.currency
@@ -57,7 +58,7 @@ def _plain_without_invoice(company: Company) -> Payment:
     payment = company.pay("in parts", currency="usd")
     for name, part in (("invoices", payment.invoice), ("invoice_payments", payment.join)):
         if part is not None:
-            company.extra[name].remove(part)
+            drop(company.extra[name], part)
     payment.invoice = payment.join = None
     return payment
 
@@ -66,7 +67,7 @@ def _paid_without_charge(company: Company, **changed: Any) -> Object:
     currency = company.random.choice(company.currencies)
     created = company.instant() - 7200
     invoice = company.invoice(
-        company.random.choice(company._customers), currency, company.money(currency),
+        company.random.choice(company.customers), currency, company.money(currency),
         created=max(created, company.focus[0] + 30), paid=True,
     )  # fmt: skip
     invoice |= changed
@@ -77,7 +78,12 @@ def _paid_without_charge(company: Company, **changed: Any) -> Object:
 def _by_balance(company: Company) -> None:
     """The customer had credit: nothing was due."""
     invoice = _paid_without_charge(company)
-    invoice |= {"starting_balance": -invoice["total"], "amount_due": 0, "amount_paid": 0, "amount_remaining": 0}
+    invoice |= {
+        "starting_balance": -invoice["total"],
+        "amount_due": 0,
+        "amount_paid": 0,
+        "amount_remaining": 0,
+    }
 
 
 def _of_nothing(company: Company) -> None:
@@ -117,7 +123,9 @@ def credit(company: Company, payment: Payment, amount: int, **changed: Any) -> O
 def with_invoice(company: Company) -> Payment:
     """A payment of the months in focus that paid an invoice of the same month."""
     start = company.focus[0]
-    return company.take(accept=lambda one: one.invoice is not None and one.invoice["created"] > start)
+    return company.take(
+        accept=lambda one: one.invoice is not None and one.invoice["created"] > start
+    )
 
 
 def _credited(company: Company) -> None:
@@ -142,7 +150,7 @@ def pay_out(company: Company) -> list[Object]:
     The money of a payout is the sum of its lines, counted line by line. Its lines are in `hidden`:
     Stripe tells them to who asks for the payout's, and shows no field.
     """
-    moves = company.lists()["balance_transactions"]
+    moves = sorted(company.moves(), key=lambda one: str(one["id"]))
     lines: dict[tuple[str, int], list[Object]] = defaultdict(list)
     for move in moves:
         lines[move["currency"], (move["available_on"] // WEEK + 1) * WEEK].append(move)
@@ -155,8 +163,8 @@ def pay_out(company: Company) -> list[Object]:
             hidden |= {one["id"]: {"payout": payouts[-1]["id"]} for one in some}
             hidden[payouts[-1]["balance_transaction"]] = {"payout": payouts[-1]["id"]}
     payouts += [_by_hand(company)]
-    company.hidden = hidden  # type: ignore[attr-defined]
-    company.payouts = payouts  # type: ignore[attr-defined]
+    company.hidden = hidden
+    company.payouts = payouts
     return payouts
 
 
@@ -187,7 +195,7 @@ def _by_hand(company: Company) -> Object:
 def tell_payouts(company: Company) -> None:
     """The events of payouts, as they stand now."""
     kinds = {"paid": "payout.paid", "failed": "payout.failed", "canceled": "payout.canceled"}
-    for payout in company.payouts:  # type: ignore[attr-defined]
+    for payout in company.payouts:
         kind = kinds.get(payout["status"], "payout.created")
         at = min(max(payout["created"], payout["arrival_date"]), company.as_of - HOUR - 60)
         company.told.append(an_event(company, kind, payout, at))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from growth_pipeline_tests.acceptance.oracle.base import DAY, GRACE, HOUR, Object, Row
+from growth_pipeline_tests.acceptance.oracle.base import DAY, GRACE, HOUR, Object, Row, drop
 from growth_pipeline_tests.acceptance.oracle.company import Company
 from growth_pipeline_tests.acceptance.oracle.events import an_event
 
@@ -70,13 +70,13 @@ def add_plans(company: Company, count: int) -> list[Plan]:
     _open_shop(company)
     kinds, weights = zip(*_KINDS.items(), strict=True)
     plans = [_MAKERS[kind](company, kind) for kind in company.random.choices(kinds, weights, k=count)]  # fmt: skip
-    company.plans = plans  # type: ignore[attr-defined]
+    company.plans = plans
     return plans
 
 
 def tell_plans(company: Company) -> None:
     """The events of all subscriptions and their customers, once nothing changes any more."""
-    for plan in company.plans:  # type: ignore[attr-defined]
+    for plan in company.plans:
         if not plan.told:
             continue
         at = plan.told[0][2]
@@ -110,7 +110,7 @@ def _open_shop(company: Company) -> None:
         }  # fmt: skip
         company.retired.append(coupon)
         _tell(company, "coupon.created", coupon, at)
-    company.shop = shop  # type: ignore[attr-defined]
+    company.shop = shop
 
 
 def _price(company: Company, price: Price, number: int, currency: str, at: int) -> Object:
@@ -145,7 +145,7 @@ def subscribe(
     at = created or _instant(company, PRICES[number])
     currency = currency or company.random.choice(company.currencies)
     customer = customer or _new_customer(company, at - 30)
-    price = company.shop[number, currency]  # type: ignore[attr-defined]
+    price = company.shop[number, currency]
     period = _period(company, PRICES[number], at)
     subscription: Object = {
         "id": company.id("sub"), "object": "subscription", "created": at, "livemode": company.livemode,
@@ -166,7 +166,9 @@ def subscribe(
     plan.entitlement = _provide(company, plan, price["id"], quantity, period[1])
     plan.told.append(("customer.subscription.created", subscription, at + 1))
     if status != "trialing":
-        subscription["latest_invoice"] = _first_payment(company, plan, PRICES[number].unit * quantity)
+        subscription["latest_invoice"] = _first_payment(
+            company, plan, PRICES[number].unit * quantity
+        )
     return plan
 
 
@@ -254,7 +256,10 @@ def _trialing(company: Company, kind: str) -> Plan:
         company, kind, status="trialing", created=at, trial_start=at, trial_end=ends,
         billing_cycle_anchor=ends,
     )  # fmt: skip
-    plan.subscription["items"]["data"][0] |= {"current_period_start": at, "current_period_end": ends}
+    plan.subscription["items"]["data"][0] |= {
+        "current_period_start": at,
+        "current_period_end": ends,
+    }
     plan.monthly = 0
     provided(plan, mrr_minor=0, access_ends_at=ends)
     return plan
@@ -265,7 +270,7 @@ def _not_begun(company: Company, kind: str) -> Plan:
     plan = subscribe(company, kind, status="incomplete_expired")
     plan.subscription["ended_at"] = plan.subscription["created"] + 23 * HOUR
     plan.monthly = 0
-    company.entitlements.remove(plan.entitlement)  # type: ignore[arg-type]
+    drop(company.entitlements, plan.entitlement)
     plan.entitlement = None
     return plan
 
@@ -341,8 +346,11 @@ def _swapped(company: Company, kind: str) -> Plan:
     plan = subscribe(company, kind, number=0, quantity=1)
     before = {**plan.subscription, "items": {**plan.subscription["items"]}}
     item = plan.subscription["items"]["data"][0]
-    price = company.shop[2, plan.currency]  # type: ignore[attr-defined]
-    plan.subscription["items"] = {**before["items"], "data": [{**item, "price": price, "quantity": 3}]}
+    price = company.shop[2, plan.currency]
+    plan.subscription["items"] = {
+        **before["items"],
+        "data": [{**item, "price": price, "quantity": 3}],
+    }
     plan.monthly = 3 * PRICES[2].monthly
     provided(plan, price_id=price["id"], quantity=3, mrr_minor=plan.monthly)
     at = plan.subscription["created"] + HOUR
@@ -362,7 +370,11 @@ def _unpaid(company: Company, kind: str) -> Plan:
 def _paused(company: Company, kind: str) -> Plan:
     plan = subscribe(company, kind, status="paused")
     since = plan.subscription["created"] + HOUR
-    reason = {"subscription": {"type": "pause_requested"}, "transitioned_at": since, "type": "subscription"}
+    reason = {
+        "subscription": {"type": "pause_requested"},
+        "transitioned_at": since,
+        "type": "subscription",
+    }
     plan.subscription["status_details"] = {"paused": reason}
     plan.monthly = 0
     provided(plan, has_access=False, mrr_minor=0, access_ends_at=since)
@@ -372,7 +384,7 @@ def _paused(company: Company, kind: str) -> Plan:
 def _gone(company: Company, kind: str) -> Plan:
     """The customer was deleted with everything, and so was the user."""
     plan = _canceled(company, kind)
-    company.extra["customers"].remove(plan.customer)
+    drop(company.extra["customers"], plan.customer)
     stub = {"id": plan.customer["id"], "object": "customer", "deleted": True}
     company.retired.append(stub)
     assert plan.user is not None
@@ -389,7 +401,7 @@ def _young(company: Company, kind: str) -> Plan:
         return _active(company, kind)
     at = company.as_of - company.random.randint(60, GRACE - 60)
     plan = subscribe(company, kind, created=at)
-    company.entitlements.remove(plan.entitlement)  # type: ignore[arg-type]
+    drop(company.entitlements, plan.entitlement)
     plan.fates = {0: "lost"}
     return plan
 

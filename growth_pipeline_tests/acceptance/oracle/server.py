@@ -43,17 +43,25 @@ class OracleStripe:
         self._lists[key] = lists
         self._ages[key] = {name: [-one["created"] for one in some] for name, some in lists.items()}
         self._places[key] = {
-            name: {one["id"]: place for place, one in enumerate(some)} for name, some in lists.items()
+            name: {one["id"]: place for place, one in enumerate(some)}
+            for name, some in lists.items()
         }
         self._as_of[key] = company.as_of
-        self._hidden[key] = getattr(company, "hidden", {})
+        self._hidden[key] = company.hidden
         self._single[key] = {(name, one["id"]): one for name, some in lists.items() for one in some}
         for one in (*company.retired, *company.now.values()):
             self._single[key][(_LIST_OF[one["object"]], one["id"])] = one
 
     def remove(self, key: str) -> None:
-        for known in (self._lists, self._ages, self._places, self._single, self._hidden, self._as_of):
-            known.pop(key)  # type: ignore[attr-defined]
+        for known in (
+            self._lists,
+            self._ages,
+            self._places,
+            self._single,
+            self._hidden,
+            self._as_of,
+        ):
+            known.pop(key)
 
     def answer(self, key: str, path: str, query: dict[str, list[str]]) -> tuple[int, Object]:
         self.requests += 1

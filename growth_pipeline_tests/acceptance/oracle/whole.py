@@ -13,7 +13,6 @@ from growth_pipeline_tests.acceptance.oracle.events import expect_gaps
 from growth_pipeline_tests.acceptance.oracle.money import add_money, pay_out, tell_payouts
 from growth_pipeline_tests.acceptance.oracle.plans import add_plans, tell_plans
 
-
 KINDS_OF_DEFECTS = len(DEFECTS) + len(BEYOND)
 
 
