@@ -30,6 +30,7 @@ from growth_pipeline.stripe_api.versions import adapter_for
 # Stripe tries for three days to deliver an event; after that nobody but the sweep brings it.
 STRIPE_TRIES: Final = timedelta(days=3)
 _DAY: Final = 86_400
+EVENTS_AT_ONCE: Final = 50_000  # unless one day has more
 # Rows beyond this many are counted and not judged: Stripe is asked about each.
 ROWS_ASKED: Final = 500
 
@@ -106,8 +107,8 @@ def _gaps(view: View, files: EventFiles, ledger: EventLedger) -> _Part:
     end = min(view.window.end, view.window.cutoff)
     missing: list[Row] = []
     judged = 0
-    for day in _days(start, end):
-        listed = _listed(view, files, day)
+    for span in _spans(view, files, start, end):
+        listed = _listed(view, files, span)
         missing += _missing(view, ledger, listed)
         judged += len(listed)
     reached = _reached_at(view, ledger, missing)
@@ -118,10 +119,17 @@ def _gaps(view: View, files: EventFiles, ledger: EventLedger) -> _Part:
     )
 
 
-def _days(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span a day at a time: the events of a whole month are too many for memory."""
-    for at in range(start, end, _DAY):
-        yield at, min(at + _DAY, end)
+def _spans(view: View, files: EventFiles, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The time in spans of whole days: the events of a busy month are too many for memory."""
+    counted = view.rows("events_by_day", {"events": files.paths}, {"start": start, "end": end})
+    begun, held = start, 0
+    for row in counted:
+        if held and held + row["events"] > EVENTS_AT_ONCE:
+            yield begun, row["day"] * _DAY
+            begun, held = row["day"] * _DAY, 0
+        held += row["events"]
+    if held:
+        yield begun, end
 
 
 def _listed(view: View, files: EventFiles, span: tuple[int, int]) -> list[Row]:

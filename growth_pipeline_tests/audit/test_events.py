@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from psycopg.types.json import Jsonb
 
+from growth_pipeline.audit import events
 from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.findings import Verdict
 from growth_pipeline_tests.audit.company import AS_OF, NOON, OCTOBER, Company, epoch
@@ -312,3 +314,15 @@ def test_an_object_that_another_class_names_is_not_called_stale_too(company):
     company.charge(1, 1000, customer="cus_1")
     company.mirrored("charge", "ch_1", status="succeeded", amount_captured=1000, customer="cus_2")
     assert [one.code for one in company.audit().findings] == ["missing_in_db"]
+
+
+def test_a_busy_month_is_read_some_days_at_a_time_and_none_is_left_out():
+    first = 20_000
+    counted = [20_000, 20_000, 20_000, 70_000, 10, 49_995, 5]
+    rows = [{"day": first + place, "events": number} for place, number in enumerate(counted)]
+    start, end = first * 86_400 + 3_600, (first + len(counted)) * 86_400 - 3_600
+    view = SimpleNamespace(rows=lambda *_: rows)
+    spans = list(events._spans(view, SimpleNamespace(paths=[]), start, end))
+    days = [(a / 86_400 - first, b / 86_400 - first) for a, b in spans]
+    assert [(int(a), round(b + 0.4)) for a, b in days] == [(0, 2), (2, 3), (3, 4), (4, 5), (5, 7)]
+    assert (spans[0][0], spans[-1][1]) == (start, end)
