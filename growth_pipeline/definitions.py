@@ -128,6 +128,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             ],
             schedules=[
                 audit_schedules.daily_audit_schedule,
+                audit_schedules.older_months_audit_schedule,
                 audit_schedules.weekly_report_cleaning_schedule,
                 billing_schedules.nightly_relist_schedule,
             ],

@@ -145,6 +145,13 @@ class AuditSettings(BaseModel):
         le=60,
         description="Days after a month's end from which its first complete audit closes it.",
     )
+    older_months: int = Field(
+        12,
+        ge=0,
+        le=120,
+        description="Months before the running one that are audited again every Sunday, and the "
+        "day after a refund or dispute of one of their payments; 0: none.",
+    )
 
     @field_validator("time_zone")
     @classmethod

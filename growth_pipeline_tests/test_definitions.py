@@ -134,7 +134,7 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
     assert {one.name: one.default_status for one in repository.schedule_defs} == dict.fromkeys(
         (
             *("daily_audit_schedule", "nightly_relist_schedule"),
-            *("weekly_report_cleaning_schedule",),
+            *("older_months_audit_schedule", "weekly_report_cleaning_schedule"),
         ),
         dg.DefaultScheduleStatus.RUNNING,
     )

@@ -210,7 +210,7 @@ def test_a_dry_run_finds_the_same_writes_the_report_and_leaves_nothing(
     assert done.success
     assert json.loads(done.documents["json"])["verdict"] == "PASS"
     assert done.documents["md"].startswith(b"# Revenue audit 2025-10: PASS")
-    assert sorted(done.documents) == ["csv", "json", "md"]
+    assert sorted(done.documents) == ["csv", "html", "json", "md"]
     assert {check.check for check in done.checks if not check.passed} == set()
     with database.connection() as connection:
         counts = connection.execute("select count(*) from audit.audits").fetchone()

@@ -276,6 +276,7 @@ def _class_outcomes(told: Any) -> Iterator[ClassOutcome]:
             money=str(facts["money"]),
             action=str(facts["action"]),
             suppressed=int(facts["suppressed"]),
+            certain=bool(facts.get("certain", True)),
         )
 
 

@@ -45,7 +45,8 @@ class RunOutcome:
 class ClassOutcome:
     """Findings of one class in one audit that count. `money`: as people read it, with currency.
 
-    `suppressed`: findings that somebody decided not to count.
+    `suppressed`: findings that somebody decided not to count. `certain` is False for a class that
+    the audit did not judge: without findings it is unknown, not good.
     """
 
     code: str
@@ -54,6 +55,7 @@ class ClassOutcome:
     money: str = ""
     action: str = ""
     suppressed: int = 0
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -193,9 +195,9 @@ def _class_signals(
     """One signal a class, and a good one for the check itself: it is told by its classes alone."""
     for one in outcome.classes:
         # What was found is found, whatever else was not read.
-        certain_of_it = certain or one.code == INCOMPLETE
+        certain_of_it = (certain and one.certain) or one.code == INCOMPLETE
         yield _class_signal(outcome, one, summary, certain=certain_of_it)
-    if outcome.passed and certain:
+    if outcome.passed and certain and all(one.certain for one in outcome.classes):
         yield _check_signal(outcome)
 
 

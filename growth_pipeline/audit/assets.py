@@ -130,6 +130,7 @@ def findings(
         audit.money_difference,
         is_provisional=audit.state is PeriodState.OPEN,
         tz=audit.tz,
+        unjudged=audit.unjudged,
     )
     checked.append(check_close(audit.past, tz=audit.tz))
     return dg.MaterializeResult(metadata=describe_audit(audit), check_results=checked)
@@ -151,6 +152,7 @@ def describe_audit(audit: "Audit") -> dict[str, Any]:
         "closed_at": (audit.close or {}).get("closed_at", "not closed"),
         "restatements": len(audit.restatements),
         "changes": dg.MetadataValue.json(dict(audit.changes or {})),
+        "not_judged": ", ".join(audit.unjudged),
         "as_of": dg.MetadataValue.timestamp(audit.as_of),
         "audit_id": str(audit.audit_id),
     }

@@ -35,8 +35,10 @@ from growth_pipeline.audit.findings import (
     count_by_severity,
     sort_findings,
     verdict_of,
+    without_twins,
 )
 from growth_pipeline.audit.history import History, InHand, LedgerNews, earlier_of, tell
+from growth_pipeline.audit.judged import in_order, still_open, unjudged_without
 from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Window
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import (
@@ -109,7 +111,9 @@ class Audit:
     compare with; then the verdict is FAIL and the findings say which source is missing.
     `tz` is the zone the month is of. `changes` says what is new since the audit before, `close`
     what was frozen when the month was closed, `restatements` what changed since then, `boundaries`
-    where the month begins and ends in its zone and in UTC. `past` is what the store keeps of it.
+    where the month begins and ends in its zone and in UTC. `unjudged`: classes that this audit
+    did not judge, in table order; what was open of them stays open. `past` is what the store keeps
+    of it.
     """
 
     scope: Scope
@@ -132,6 +136,7 @@ class Audit:
     close: Mapping[str, Any] | None = None
     restatements: tuple[Mapping[str, Any], ...] = ()
     boundaries: Mapping[str, Any] | None = None
+    unjudged: tuple[str, ...] = ()
     past: Past = field(default_factory=Past, repr=False)
 
     @property
@@ -239,7 +244,12 @@ def run_audit(
         source_finding(resource, reason, frame)
         for resource, reason in source_reasons(problems).items()
     ]
-    findings = explain(findings, deliveries, month)
+    findings = explain(without_twins(findings), deliveries, month)
+    unjudged = unjudged_without({problem.resource for problem in problems}).union(
+        *(section.unjudged for section in sections)
+    )
+    before = history.previous.findings if history and history.previous else ()
+    findings += still_open(before, findings, unjudged, sources.as_of)
     findings = suppress(findings, store.decisions.suppressions(scope), month, now.date())
     read = {"resource": "billing.payments", "rows": books.rows, "read_at": now.isoformat()}
     read |= {"not_judged": result.not_judged, "asked_stripe": asker.asked}
@@ -258,7 +268,7 @@ def run_audit(
         definition=DEFINITION,
     )
     told = tell(history, hand, findings)
-    read |= {"state": told.state}
+    read |= {"state": told.state, "unjudged": in_order(unjudged)}
     return Audit(
         scope=scope,
         month=month,
@@ -287,6 +297,7 @@ def run_audit(
         boundaries=boundaries_of(
             period, scope, sources=sources, engine=engine, store=store.history
         ),
+        unjudged=in_order(unjudged),
         past=told.past,
     )
 

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+import orjson
 import polars as pl
 
 from growth_pipeline.audit.causes import Key
 from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.confirm import LIST_OF, NoAnswer
+from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.matching import Row, Table, wanted_ids
+from growth_pipeline.audit.matching import MISSING_LISTED, Row, Table, wanted_ids
 from growth_pipeline.audit.sections import Section, View
+from growth_pipeline.audit.sources import covers
 from growth_pipeline.core.ids import Scope
 
 # Types whose source is a charge, refund or payout, which the audit extracts: it must be known.
@@ -63,6 +66,13 @@ _OBJECT_OF_PREFIX: Final = {
     **dict.fromkeys(("dp", "du"), "dispute"),
     "po": "payout",
 }
+_OBJECT_OF_PART: Final = {
+    "charges": "charge",
+    "refunds": "refund",
+    "disputes": "dispute",
+    "payouts": "payout",
+}
+_UNMOVED: Final = "balance_unlinked objects"
 _NAMED: Final = 20  # transactions or objects that one finding names
 _SOURCES: Final = ("charges", "refunds", "disputes", "payouts")
 
@@ -87,9 +97,10 @@ class Bridge:
 
     Units: minor units of `currency`; in is positive, out negative. `parts` holds the lines of each
     part: objects of the month in this currency, less those settled in another one, not moved yet,
-    or moved in a later month; plus movements of objects of other months, of converted ones, and
-    what differs. Together they are what the part's balance transactions `moved`. `others` are all
-    other movements by category. Moved and others less fees is the net; it changed the balance.
+    named as never moved, or moved in a later month; plus movements of objects of other months, of
+    converted ones, and what differs by a known rule. Together they are what the part's balance
+    transactions `moved`: any other difference is no line, and stays as the remainder. `others` are
+    all other movements by category. Moved and others less fees is the net; it changed the balance.
     """
 
     currency: str
@@ -131,8 +142,9 @@ class Bridge:
 
 _LINES: Final = (
     *("objects of the month", "settled in other currencies", "not in the balance yet"),
-    *("in the balance of later months", "of objects of other months"),
-    *("converted from other currencies", "differing from their objects"),
+    *("without a balance transaction", "in the balance of later months"),
+    *("of objects of other months", "converted from other currencies"),
+    "as first asked for, in part, or back again",
 )
 
 
@@ -154,8 +166,9 @@ def build_bridges(activity: Iterable[Row], settled: Iterable[Row]) -> dict[str, 
         bridge.transactions += row["transactions"]
     for row in settled:
         for currency, name, minor in _lines_of(row):
-            if currency in bridges:
-                told = bridges[currency].parts.setdefault(row["part"], {})
+            if currency in bridges or currency == row["settled_in"]:
+                bridge = bridges.setdefault(currency, Bridge(currency))
+                told = bridge.parts.setdefault(row["part"], {})
                 told[name] = told.get(name, 0) + minor
     return dict(sorted(bridges.items()))
 
@@ -173,14 +186,15 @@ def _lines_of(row: Row) -> Iterator[tuple[str, str, int]]:
         return
     yield own, "objects of the month", row["objects_minor"]
     if settled is None:
-        yield own, "not in the balance yet", -row["objects_minor"]
+        missing = row.get("missing_minor", 0)
+        yield own, "not in the balance yet", missing - row["objects_minor"]
+        yield own, "without a balance transaction", -missing
     elif settled != own:
         yield own, "settled in other currencies", -row["objects_minor"]
         yield settled, "converted from other currencies", row["in_month_minor"]
     else:
-        moved = row["in_month_minor"] + row["after_minor"]
         yield own, "in the balance of later months", -row["after_minor"]
-        yield own, "differing from their objects", moved - row["objects_minor"]
+        yield own, "as first asked for, in part, or back again", row.get("explained_minor", 0)
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -206,7 +220,10 @@ def examine_balance(view: View) -> Section:
             "not looked for, and the money was not followed to the payouts.",
         )
     else:
-        settled = view.matcher.settled_parts()
+        unmoved = _Unmoved(view)
+        settled = [_checked(view, unmoved.look_at(row)) for row in view.matcher.settled_parts()]
+        findings += unmoved.findings
+        not_judged = unmoved.not_judged
         unmatched = {one for row in settled for one in row["unmatched"] or ()}
         findings += _unlinked(view, month, span, activity, unmatched)
         bridges = build_bridges(activity, settled)
@@ -222,16 +239,142 @@ def examine_balance(view: View) -> Section:
 
 
 def differing_of(settled: Iterable[Row]) -> dict[str, list[Row]]:
-    """By currency, the objects whose movements are not their money, with both amounts.
-
-    The funds of a dispute may rightly be another amount than the dispute's own.
-    """
+    """By currency, the objects whose movements are not their money, with both amounts."""
     differing: dict[str, list[Row]] = {}
     for row in settled:
-        if row["differing"] and row["part"] != "disputes":
+        if row["differing"]:
             found = [{"part": row["part"], **one} for one in row["differing"]]
             differing.setdefault(row["of_currency"], []).extend(found)
     return differing
+
+
+def _checked(view: View, row: Row) -> Row:
+    """The sum with those disputes only that differ from the funds that they name themselves.
+
+    A bank may withdraw a part of what is disputed: then the dispute's own transactions say so.
+    """
+    if row["part"] != "disputes" or not row["differing"]:
+        return row
+    wanted = wanted_ids({one["id"] for one in row["differing"]})
+    tables = {"disputes": view.of_month("disputes"), "wanted": wanted}
+    raws = {one["id"]: orjson.loads(one["raw"]) for one in view.rows("disputes_by_id", tables)}
+    wrong, explained = [], row["explained_minor"]
+    for one in row["differing"]:
+        funds = funds_of(raws[one["id"]], view.window.cutoff)
+        if funds is None or funds == one["moved_minor"]:
+            explained += one["moved_minor"] - one["object_minor"]
+        else:
+            wrong.append({**one, "funds_minor": funds})
+    return {**row, "differing": wrong, "explained_minor": explained}
+
+
+def funds_of(dispute: Mapping[str, Any], until: int) -> int | None:
+    """Money that a dispute's own balance transactions moved until then; None if it names none.
+
+    Units: minor units of the settlement currency, out of the balance is negative.
+    """
+    moves = [one for one in dispute.get("balance_transactions") or () if isinstance(one, Mapping)]
+    if not moves:
+        return None
+    return sum(int(one["amount"]) for one in moves if one.get("created", 0) < until)
+
+
+class _Unmoved:
+    """Final objects that no balance transaction moved, a week after they were made.
+
+    Stripe is asked again about each: a list may be older than the object's file.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._is_covered = covers(view.sources, "balance_transactions", view.window.cutoff)
+        self._unlisted = 0
+        self._open = 0
+        self.findings: list[Finding] = []
+
+    def look_at(self, row: Row) -> Row:
+        """The sum with the missing money of those objects only that Stripe does not clear."""
+        if not row["missing_count"]:
+            return row
+        if not self._is_covered:
+            self._open += row["missing_count"]
+            return {**row, "missing_minor": 0}
+        self._unlisted += row["missing_count"] - len(row["missing"])
+        missing_minor = row["missing_minor"]
+        for one in row["missing"]:
+            reason = self._why(_OBJECT_OF_PART[row["part"]], one)
+            if reason is None:
+                missing_minor -= one["object_minor"]
+            else:
+                self.findings.append(_unmoved_finding(self._view, row, one, reason))
+        return {**row, "missing_minor": missing_minor}
+
+    def _why(self, kind: str, one: Row) -> str | None:
+        """Why the object's money is missing; None if it is not, or if nobody could tell."""
+        asker = self._view.asker
+        if not asker.can_ask:
+            return "no balance transaction names it"
+        now = asker.ask(kind, one["id"], is_payment=False, allowance=_UNMOVED)
+        if not isinstance(now, Mapping):
+            self._open += 1
+            return None
+        named = transaction_ids(now)
+        if not named:
+            return "Stripe names no balance transaction of it"
+        answers = [
+            asker.ask("balance_transaction", named_id, is_payment=False, allowance=_UNMOVED)
+            for named_id in named
+        ]
+        window = self._view.window
+        known = [answer for answer in answers if isinstance(answer, Mapping)]
+        if any(not window.start <= answer["created"] < window.cutoff for answer in known):
+            return None
+        if NoAnswer.UNASKED in answers:
+            self._open += 1
+            return None
+        return f"its balance transaction {named[0]} is in no list"
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """What was not looked at, in sentences."""
+        said = []
+        if self._open:
+            said.append(
+                f"{self._open} objects have no balance transaction in the lists, and nobody could "
+                "tell whether one is missing: extract the balance transactions up to now, audit "
+                "again."
+            )
+        if self._unlisted:
+            said.append(
+                f"{self._unlisted} more objects have no balance transaction; the largest "
+                f"{MISSING_LISTED} of each kind are listed."
+            )
+        return tuple(said)
+
+
+def transaction_ids(thing: Mapping[str, Any]) -> list[str]:
+    """Ids of the balance transactions that an object of Stripe's names."""
+    told = [thing.get("balance_transaction"), *(thing.get("balance_transactions") or ())]
+    ids = [one.get("id") if isinstance(one, Mapping) else one for one in told]
+    return [one for one in ids if one]
+
+
+def _unmoved_finding(view: View, row: Row, one: Row, reason: str) -> Finding:
+    kind, currency = _OBJECT_OF_PART[row["part"]], row["of_currency"]
+    return view.frame.finding(
+        "balance_unlinked",
+        kind,
+        one["id"],
+        currency=currency,
+        impacts={currency: one["object_minor"]},
+        evidence={
+            "stripe": {name: one[name] for name in ("id", "object_minor", "created")},
+            "reason": reason,
+            "days": (view.window.as_of - one["created"]) // 86_400,
+            "link": dashboard_link(view.scope, kind, one["id"]),
+        },
+        cause=Cause.AT_STRIPE,
+    )
 
 
 def _unlinked(
@@ -298,7 +441,7 @@ def unknown_anywhere(view: View, objects: set[Key]) -> set[Key]:
 
 
 def _is_unknown_to_stripe(view: View, key: Key) -> bool:
-    answer = view.asker.ask(*key, is_payment=False)
+    answer = view.asker.ask(*key, is_payment=False, allowance="balance_unlinked")
     if isinstance(answer, NoAnswer):
         return not view.asker.can_ask
     return answer is None
@@ -333,7 +476,7 @@ def _open_bridge(view: View, bridge: Bridge, named: Sequence[Row]) -> Finding:
     return view.frame.finding(
         "bridge_nonzero",
         "settlement_bridge",
-        bridge.currency,
+        f"settlement {bridge.currency}",
         currency=bridge.currency,
         impacts={bridge.currency: impact} if impact else {},
         evidence={

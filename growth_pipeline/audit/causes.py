@@ -36,6 +36,15 @@ _BY_CLASS: Final = {
     **dict.fromkeys(_AT_STRIPE, Cause.AT_STRIPE),
 }
 _FACTORS: Final = (100, 1000)
+# Which parts of a charge a class is about: their events would have made the books right.
+PART_OF_CODE: Final[Mapping[str, str]] = {
+    "refund_missing": "refund",
+    "refund_excess": "refund",
+    "refund_failed_booked": "refund",
+    "dispute_missing": "dispute",
+    "dispute_state": "dispute",
+}
+_PARTS_WEIGHED: Final = 12  # their sums double with each; a charge has one or two
 # What the mirror and Stripe are compared in; other fields say nothing about money or access.
 FACTS: Final = ("status", "amount", "amount_captured", "amount_refunded", "amount_paid", "currency")
 
@@ -71,6 +80,10 @@ class Trace:
         heard = {event["event_id"] for event in self.events.get(key, ())}
         listed = (self.listed or {}).get(key, ())
         return [event for event in listed if event["event_id"] not in heard]
+
+    def lacks(self, key: Key) -> bool:
+        """Whether the mirror does not know an object as Stripe shows it."""
+        return key not in self.mirrored or bool(self.unheard(key)) or self.is_outdated(key)
 
     def is_outdated(self, key: Key) -> bool:
         """Whether the mirror's row says something else than Stripe, in a fact that both tell."""
@@ -118,10 +131,16 @@ def cause_of_object(
     by_class = _BY_CLASS.get(code)
     if by_class is not None:
         return Told(by_class, delivery)
-    if any(is_unit_factor(stripe, ours) for stripe, ours in minor):
+    if any(
+        is_unit_factor(stripe, ours)
+        and (mirror_is_right or not _lags_by(abs(stripe - ours), code, objects, trace))
+        for stripe, ours in minor
+    ):
         return Told(Cause.UNIT_FACTOR, delivery)
     if _is_by_hand(code, written_by, changed_by_hand=changed_by_hand):
         return Told(Cause.WRITTEN_BY_HAND, delivery)
+    if code in MADE_BY_ROW and not written_by:
+        return Told(_without_row(objects), delivery)
     if code in MADE_BY_ROW or mirror_is_right:
         return Told(Cause.HANDLED_WRONG, delivery)
     return Told(_cause_of_delivery(objects, trace, mirror_is_right=mirror_is_right), delivery)
@@ -133,6 +152,31 @@ def is_unit_factor(stripe_minor: int, booked_minor: int) -> bool:
         booked_minor == stripe_minor * factor or stripe_minor == booked_minor * factor
         for factor in _FACTORS
     )
+
+
+def _lags_by(minor: int, code: str, objects: Sequence[Key], trace: Trace) -> bool:
+    """Whether what the mirror lacks of a charge's refunds or disputes is just what is different.
+
+    Never so for a class about another amount: that one is no sum of parts. `minor`: the difference.
+    """
+    if code not in PART_OF_CODE:
+        return False
+    own, *parts = objects
+    if trace.is_outdated(own):
+        return True
+    late = [key for key in parts if trace.lacks(key)][:_PARTS_WEIGHED]
+    amounts = [trace.stripe.get(key, {}).get("amount") for key in late]
+    sums = {0}
+    for amount in amounts:
+        if amount is None:
+            return True  # it may be all of it
+        sums |= {one + int(amount) for one in sums}
+    return minor in sums
+
+
+def _without_row(objects: Sequence[Key]) -> Cause:
+    """Who made a mistake that no row of the books is: the application's user, else Stripe."""
+    return Cause.WRITTEN_BY_HAND if objects[0][0] == "customer" else Cause.AT_STRIPE
 
 
 def amounts_in(details: object) -> list[tuple[int, int]]:

@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.judged import NOT_JUDGED, is_not_judged
 
 # What moves with the clock alone, or that somebody decided about the finding: no news about it.
 _NO_NEWS: Final = frozenset({"first_seen_at", "last_seen_at", "owner", "suppression"})
-_CLOCK_EVIDENCE: Final = frozenset({"waiting_days", "days"})
+_CLOCK_EVIDENCE: Final = frozenset({"waiting_days", "days", NOT_JUDGED})
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,22 @@ def content_of(finding: Finding) -> str:
 
 
 def count_findings(before: Iterable[Finding], now: Iterable[Finding]) -> dict[str, int]:
-    """How many findings are new, say something else, are gone, or are as they were."""
+    """How many findings are new, say something else, are gone, or are as they were.
+
+    `not_judged`: those that are open because nobody looked; they are in no other count.
+    """
+    now = list(now)
+    held = {one.fingerprint for one in now if is_not_judged(one)}
     known = {one.fingerprint: content_of(one) for one in before}
     seen = {one.fingerprint: content_of(one) for one in now}
-    both = known.keys() & seen.keys()
+    both = (known.keys() & seen.keys()) - held
     changed = sum(known[name] != seen[name] for name in both)
     return {
         "new": len(seen.keys() - known.keys()),
         "changed": changed,
         "closed": len(known.keys() - seen.keys()),
         "unchanged": len(both) - changed,
+        "not_judged": len(held),
     }
 
 
@@ -105,9 +112,11 @@ def _said(previous: Previous | None, findings: Mapping[str, int], payments: Paym
     since = f"Since the audit as of {previous.as_of:%Y-%m-%d %H:%M:%S} UTC"
     if not _is_anything_new(findings, payments):
         return f"{since} nothing changed: {_findings(findings['unchanged'])}."
+    held = findings["not_judged"]
+    more = f", {held} still open and not judged this time" if held else ""
     return (
         f"{since}: {findings['new']} findings are new, {findings['changed']} changed, "
-        f"{findings['closed']} closed, {findings['unchanged']} are as they were. Payments: "
+        f"{findings['closed']} closed, {findings['unchanged']} are as they were{more}. Payments: "
         f"{_known(payments.at_stripe)} changed at Stripe, {_known(payments.in_books)} in the "
         f"books; {payments.judged} judged, {payments.taken_over} taken over without looking again."
     )
@@ -115,7 +124,7 @@ def _said(previous: Previous | None, findings: Mapping[str, int], payments: Paym
 
 def _is_anything_new(findings: Mapping[str, int], payments: PaymentChanges) -> bool:
     """Whether a finding or a payment changed; unknown counts as changed."""
-    moved = findings["new"] or findings["changed"] or findings["closed"]
+    moved = sum(findings[name] for name in ("new", "changed", "closed", "not_judged"))
     return bool(moved) or payments.at_stripe != 0 or payments.in_books != 0
 
 

@@ -6,7 +6,7 @@ A failed check never stops a run: the report must exist exactly when the books a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -198,18 +198,24 @@ def check_results(
     *,
     is_provisional: bool = False,
     tz: str = "UTC",
+    unjudged: Collection[str] = (),
 ) -> list[dg.AssetCheckResult]:
     """One result a group and one for the verdict; suppressed findings do not count.
 
     `difference` is booked - Stripe of the month's totals by currency, minor units. `tz` is the
-    zone of the month: alerts keep the months of different zones apart.
+    zone of the month: alerts keep the months of different zones apart. `unjudged`: classes that
+    the audit did not judge; no alert about one of them is over.
     """
     counted = [finding for finding in findings if finding.counts]
     results = [
         _group_result(
             name,
             [finding for finding in counted if finding.code in codes],
-            {"classes": dg.MetadataValue.json(class_facts(codes, findings)), "tz": tz},
+            {
+                "classes": dg.MetadataValue.json(class_facts(codes, findings, unjudged)),
+                "not_judged": ", ".join(code for code in codes if code in unjudged),
+                "tz": tz,
+            },
         )
         for name, (_, codes) in GROUPS.items()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from growth_pipeline.audit.codes import CODES
@@ -12,12 +12,21 @@ from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.core.money import to_major
 
 
-def class_facts(codes: Iterable[str], findings: Sequence[Finding]) -> dict[str, dict[str, Any]]:
+def class_facts(
+    codes: Iterable[str], findings: Sequence[Finding], unjudged: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Code -> findings that count, severity, their money in words, action, suppressed findings.
 
-    Every code has its entry: a class without findings is good, and an alert about it is over.
+    Every code has its entry: a class without findings is good, and an alert about it is over,
+    unless it is not `certain`: then the audit did not judge it.
     """
-    return {code: _facts(code, [one for one in findings if one.code == code]) for code in codes}
+    return {
+        code: {
+            **_facts(code, [one for one in findings if one.code == code]),
+            "certain": code not in unjudged,
+        }
+        for code in codes
+    }
 
 
 def risk_in_words(findings: Sequence[Finding]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from growth_pipeline.audit.codes import CODES, Severity
-from growth_pipeline.audit.findings import in_table_order
+from growth_pipeline.audit.findings import in_table_order, worst_severity
 from growth_pipeline.audit.sides import BookedRow, Pair, StripePayment
 
 FINAL_STATUSES: Final = frozenset({"succeeded", "failed"})
@@ -44,7 +44,7 @@ def classify_pair(pair: Pair) -> Diagnosis | None:
     """The finding of a pair, or None when both sides agree in full.
 
     Impact: booked - Stripe per currency, settled net money. One primary code, the first of the
-    contract's table that fits; the others follow it in `codes`.
+    contract's table that fits; the others follow it in `codes`. Severity: the worst of all.
     """
     row = kept_row(pair)
     found = _pair_codes(pair, row)
@@ -55,7 +55,7 @@ def classify_pair(pair: Pair) -> Diagnosis | None:
     codes = tuple(in_table_order(found))
     return Diagnosis(
         codes=codes,
-        severity=_severity(codes[0], pair.stripe),
+        severity=worst_severity(_severity(code, pair.stripe) for code in codes),
         currency=row.currency if row else _stripe_of(pair).currency,
         impacts=_impacts(pair, codes[0], found),
         details={code: found[code] for code in codes if found[code]},
@@ -113,11 +113,11 @@ def _cut_off(pair: Pair, row: BookedRow) -> bool:
     return not pair.in_month(row) and _stripe_of(pair).settled and row.settled
 
 
-def _severity(primary: str, stripe: StripePayment | None) -> Severity:
+def _severity(code: str, stripe: StripePayment | None) -> Severity:
     """Severity of the table; a status counts as HIGH only against a final state of Stripe."""
-    if primary == "status_mismatch" and stripe is not None and stripe.status not in FINAL_STATUSES:
+    if code == "status_mismatch" and stripe is not None and stripe.status not in FINAL_STATUSES:
         return Severity.MEDIUM
-    return CODES[primary].severity
+    return CODES[code].severity
 
 
 def _impacts(pair: Pair, primary: str, found: Mapping[str, Details]) -> dict[str, int]:

@@ -5,6 +5,7 @@ What an answer means for a pair is decided by the caller; nothing here judges.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -26,8 +27,9 @@ ListObjects: TypeAlias = Callable[[str, Mapping[str, str]], Iterator[Sequence[Ma
 
 ASK_LIMIT: Final = 1_000  # payments
 _FOR_EVER: Final = 253_402_300_799  # the last second of 9999: such lists have no upper edge
-PAGE_LIMIT: Final = 2_000  # pages of lists that are read for one audit
-REFERENCE_LIMIT: Final = 500  # customers, invoices and the like that rows point at
+PAGE_LIMIT: Final = 2_000  # pages of payouts' lines that are read for one audit
+REFERENCE_LIMIT: Final = 500  # objects beside payments that one class or part asks about
+REFERENCE_TOTAL: Final = 5_000  # and all of them together
 LIST_OF: Final = {
     "charge": "charges",
     "payment_intent": "payment_intents",
@@ -80,10 +82,30 @@ class ListTotal(NamedTuple):
     minor: int = 0
 
 
+class Pages(NamedTuple):
+    """How many pages of a kind of list one audit reads: of all such lists, and of a single one."""
+
+    total: int
+    of_one: int
+
+
+# Each kind has its own, so that long payouts leave the events of the grace period readable.
+PAGES: Final[Mapping[str, Pages]] = {
+    "balance_transactions": Pages(PAGE_LIMIT, 500),
+    "events": Pages(1_000, 500),
+    "invoice_payments": Pages(1_000, 100),
+}
+_OTHER_PAGES: Final = Pages(200, 100)
+
+
 class NoAnswer(Enum):
-    """Stripe was not asked (no one to ask, too many questions), or could not answer."""
+    """Stripe was not asked (no one to ask, too many questions), or could not answer.
+
+    TOO_LONG: a list has more pages than it was given.
+    """
 
     UNASKED = "unasked"
+    TOO_LONG = "too long"
 
 
 Answer: TypeAlias = "Mapping[str, Any] | NoAnswer | None"
@@ -93,7 +115,8 @@ class Asker:
     """Asks each object once and remembers the answers; a bounded number of objects.
 
     A source that fails, or that would have to answer too often about payments, is not asked again:
-    `failures` names it with the reason. References beyond their limit only count in `not_asked`.
+    `failures` names it with the reason. Objects beside payments are asked about within an
+    allowance of the class or part that asks; what is beyond it only counts in `unasked`.
     """
 
     def __init__(
@@ -104,11 +127,15 @@ class Asker:
         reference_limit: int = REFERENCE_LIMIT,
     ) -> None:
         self._confirm = confirm
-        self._left = {True: limit, False: reference_limit}
+        self._payments_left = limit
+        self._each = reference_limit
+        self._references_left = max(REFERENCE_TOTAL, reference_limit)
+        self._spent: Counter[str] = Counter()
         self._answers: dict[tuple[str, str], Answer] = {}
-        self._pages_left = PAGE_LIMIT
+        self._pages_read: Counter[str] = Counter()
         self.failures: dict[str, str] = {}
         self.not_asked = 0
+        self.unasked: Counter[str] = Counter()
         self.lists_unread = 0
 
     @property
@@ -121,14 +148,25 @@ class Asker:
         """How many objects were asked about."""
         return len(self._answers)
 
-    def ask(self, kind: str, object_id: str, *, is_payment: bool = True) -> Answer:
-        """The object as Stripe has it now, None for an unknown id, UNASKED when nobody can tell."""
+    def ask(
+        self, kind: str, object_id: str, *, is_payment: bool = True, allowance: str | None = None
+    ) -> Answer:
+        """The object as Stripe has it now, None for an unknown id, UNASKED when nobody can tell.
+
+        `allowance` names the class or part that asks about an object beside payments; by default
+        the kind of object. `unasked` counts by the same name what was beyond it.
+        """
         key = (LIST_OF[kind], object_id)
         if key in self._answers:
             return self._answers[key]
         if self._confirm is None or LIST_OF[kind] in self.failures:
             return NoAnswer.UNASKED
-        if not self._may_ask(LIST_OF[kind], is_payment=is_payment):
+        may_ask = (
+            self._may_ask_payment(LIST_OF[kind])
+            if is_payment and allowance is None
+            else self._may_ask_beside(allowance or kind)
+        )
+        if not may_ask:
             return NoAnswer.UNASKED
         try:
             self._answers[key] = self._confirm(*key)
@@ -137,27 +175,37 @@ class Asker:
             return NoAnswer.UNASKED
         return self._answers[key]
 
+    def pages_left(self, resource: str) -> int:
+        """How many pages of a resource's lists this audit may still read."""
+        return max(0, PAGES.get(resource, _OTHER_PAGES).total - self._pages_read[resource])
+
     def total_of(
         self,
         resource: str,
         params: Mapping[str, str],
         amount_of: Callable[[Mapping[str, Any]], int],
+        *,
+        pages: int | None = None,
     ) -> ListTotal | NoAnswer:
         """Sum over a list as Stripe has it now; UNASKED when nobody can tell.
 
-        A page at a time is in memory. A list that needs more pages than the audit has left is not
-        read to its end, and counts in `lists_unread`.
+        A page at a time is in memory. A list of more than `pages` (default: what one list of its
+        resource may have), or than the resource has left, is not read to its end: that is TOO_LONG
+        and counts in `lists_unread`.
         """
         confirm = self._confirm
         if not isinstance(confirm, StripeNow) or resource in self.failures:
             return NoAnswer.UNASKED
+        of_one = PAGES.get(resource, _OTHER_PAGES).of_one if pages is None else pages
+        left = min(of_one, self.pages_left(resource))
         total = ListTotal()
         try:
             for page in confirm.pages(resource, params):
-                if self._pages_left <= 0:
+                if left <= 0:
                     self.lists_unread += 1
-                    return NoAnswer.UNASKED
-                self._pages_left -= 1
+                    return NoAnswer.TOO_LONG
+                left -= 1
+                self._pages_read[resource] += 1
                 minor = sum(amount_of(one) for one in page)
                 total = ListTotal(total.objects + len(page), total.minor + minor)
         except GrowthError as error:
@@ -165,21 +213,31 @@ class Asker:
             return NoAnswer.UNASKED
         return total
 
-    def _may_ask(self, resource: str, *, is_payment: bool) -> bool:
-        if self._left[is_payment] > 0:
-            self._left[is_payment] -= 1
+    def _may_ask_payment(self, resource: str) -> bool:
+        if self._payments_left > 0:
+            self._payments_left -= 1
             return True
         self.not_asked += 1
-        if is_payment:
-            self.failures[resource] = (
-                "the extracts leave more payments open than Stripe is asked about one by one: "
-                "extract the month again, and the months that the books mix with it"
-            )
+        self.failures[resource] = (
+            "the extracts leave more payments open than Stripe is asked about one by one: "
+            "extract the month again, and the months that the books mix with it"
+        )
         return False
 
-    def found(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
+    def _may_ask_beside(self, allowance: str) -> bool:
+        if self._references_left > 0 and self._spent[allowance] < self._each:
+            self._references_left -= 1
+            self._spent[allowance] += 1
+            return True
+        self.not_asked += 1
+        self.unasked[allowance] += 1
+        return False
+
+    def found(
+        self, kind: str, object_id: str, *, allowance: str | None = None
+    ) -> Mapping[str, Any] | None:
         """The object as Stripe has it now, or None for any other answer."""
-        answer = self.ask(kind, object_id)
+        answer = self.ask(kind, object_id, allowance=allowance)
         return None if isinstance(answer, NoAnswer) else answer
 
 

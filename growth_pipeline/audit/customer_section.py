@@ -23,13 +23,15 @@ from growth_pipeline.audit.customers import (
 )
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding, action_of
+from growth_pipeline.audit.judged import classes_of
 from growth_pipeline.audit.matching import Row
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.sources import Problem
+from growth_pipeline.audit.subscription_held import Held
 from growth_pipeline.audit.subscription_records import Records
-from growth_pipeline.audit.subscription_sides import State
+from growth_pipeline.audit.subscription_sides import BILLED, State
 
-ROWS_AT_ONCE: Final = 20_000
+ROWS_AT_ONCE: Final = 5_000
 SILENT: Final = (
     "Users were not judged: the application has written no row of billing.user_customers for this "
     "account and mode."
@@ -42,7 +44,9 @@ def examine_customers(view: View) -> Section:
         return Section("customers", not_judged=("The month's list was not extracted.",))
     records = Records(view)
     if not records.tells_users:
-        return Section("customers", not_judged=(SILENT,))
+        return Section(
+            "customers", not_judged=(SILENT,), unjudged=classes_of("customers")
+        )
     return _Examination(view, records).run()
 
 
@@ -64,7 +68,8 @@ class _Examination:
         self._cutoff = view.window.cutoff
         self._judged = 0
         self._mapped = 0
-        self._held = 0
+        self._held = Held("customers")
+        self._can_ask = view.asker.can_ask
         self._found: list[_Found] = []
         self._problems: list[Problem] = []
 
@@ -84,16 +89,10 @@ class _Examination:
                     "measure": "customers, and those with a user",
                 }
             },
-            problems=(*self._problems, *self._records.problems),
-            not_judged=tuple(self._left_out()),
+            problems=(*self._problems, *self._records.problems, *self._held.problems()),
+            not_judged=tuple(self._held.sentences()),
+            unjudged=self._held.unjudged,
         )
-
-    def _left_out(self) -> Iterable[str]:
-        if self._held:
-            yield (
-                "Customers that seem to differ, but changed in the grace period or after their "
-                f"list was read: {self._held}. The next audit judges them."
-            )
 
     # --- listed by Stripe -------------------------------------------------------------------
 
@@ -136,8 +135,12 @@ class _Examination:
         """Keep what is wrong with a customer, if it is old enough and still so at Stripe."""
         is_known = same_email(mirrored) == same_email(customer.email)
         is_young = any(one.written_at >= self._cutoff for one in users)
-        if is_young or (not is_known and self._has_changed(customer)):
-            self._held += 1
+        has_changed = is_young or (not is_known and self._has_changed(customer))
+        if isinstance(has_changed, NoAnswer):
+            self._held.left_open(next(iter(codes)), "customers", can_ask=True)
+            return
+        if has_changed:
+            self._held.changed += 1
             return
         found = _Found(
             customer_id=customer.id,
@@ -148,11 +151,11 @@ class _Examination:
         )
         self._found.append(found)
 
-    def _has_changed(self, customer: Customer) -> bool:
-        """Whether the customer is another one now, or nobody can tell although we may ask."""
+    def _has_changed(self, customer: Customer) -> bool | NoAnswer:
+        """Whether the customer is another one now; without anyone to ask the list decides."""
         answer = self._view.asker.ask("customer", customer.id, is_payment=False)
         if isinstance(answer, NoAnswer):
-            return self._view.asker.can_ask
+            return answer if self._can_ask else False
         if answer is None or answer.get("deleted"):
             return True
         return same_email(answer.get("email")) != same_email(customer.email)
@@ -162,23 +165,38 @@ class _Examination:
         if not customers:
             return set()
         states = self._records.billed_of(customers)
-        return {customer for customer, some in states.items() if any(map(self._is_billed, some))}
+        return {customer for customer, some in states.items() if self._is_paying(some)}
 
-    def _is_billed(self, state: State) -> bool:
+    def _is_paying(self, states: Iterable[State]) -> bool:
+        """Whether one of a customer's subscriptions is billed, by Stripe's own word."""
+        is_open = False
+        for state in states:
+            is_billed = self._is_billed(state)
+            if isinstance(is_billed, NoAnswer):
+                is_open = True
+            elif is_billed:
+                return True
+        if is_open:
+            self._held.left_open("customer_unmapped", "subscriptions", can_ask=True)
+        return False
+
+    def _is_billed(self, state: State) -> bool | NoAnswer:
         at = self._view.window.as_of
-        if state.changed_before(at) >= self._cutoff:
+        if state.changed_before(at) >= self._cutoff or state.worth(at) == 0:
             return False
-        now = self._records.now(state)
+        now = self._records.now(state.id) if self._can_ask else state
         if isinstance(now, NoAnswer):
-            now = state
-        is_billed = now is not None and now.status in {"active", "past_due"}
-        return is_billed and state.worth(at) != 0
+            return now
+        return now is not None and now.status in BILLED
 
     # --- not listed by Stripe ---------------------------------------------------------------
 
     def _examine_unlisted(self) -> None:
         """Users of the application whose customer Stripe's list lacks."""
-        mapped = self._records.mapped_customers()
+        for mapped in self._records.mapped_customers():
+            self._examine_mapped(mapped)
+
+    def _examine_mapped(self, mapped: Sequence[Row]) -> None:
         here = {row["id"] for row in mapped if row["is_mirrored"]}
         listed = self._records.listed_customers(here, everywhere=False)
         listed |= self._records.listed_customers(
@@ -198,6 +216,7 @@ class _Examination:
             return Fate.DELETED if row["deleted_at"] < self._cutoff else Fate.NOBODY_KNOWS
         answer = self._view.asker.ask("customer", row["id"], is_payment=False)
         if isinstance(answer, NoAnswer):
+            self._held.left_open("customer_deleted", "customers", can_ask=self._can_ask)
             return Fate.NOBODY_KNOWS
         if answer is None:
             return Fate.UNKNOWN

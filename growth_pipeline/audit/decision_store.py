@@ -5,14 +5,16 @@ The only writes are suppressions and owners; what they mean is suppressions.py's
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from growth_pipeline.audit.suppressions import Suppression
+from growth_pipeline.audit.codes import Severity
+from growth_pipeline.audit.suppressions import Extent, Suppression
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
-from growth_pipeline.storage.postgres import Connection, Database
+from growth_pipeline.storage.postgres import Connection, Database, raw_json
 from growth_pipeline.storage.sql import load_sql
 
 
@@ -40,6 +42,7 @@ class DecisionStore:
             "suppressed_by": one.suppressed_by,
             "suppressed_at": one.suppressed_at,
             "until": one.until,
+            **_extent_values(one.extent),
         }
         with self._database.connection() as connection:
             connection.execute(load_sql("audit/insert_suppression"), values)
@@ -104,4 +107,19 @@ def _suppression(row: Mapping[str, Any]) -> Suppression:
         until=row["until"],
         lifted_at=row["lifted_at"],
         lifted_by=row["lifted_by"],
+        extent=_extent(row),
     )
+
+
+def _extent_values(extent: Extent | None) -> dict[str, Any]:
+    if extent is None:
+        return {"severity": None, "codes": None, "impacts_minor": None}
+    impacts = None if extent.impacts is None else raw_json(json.dumps(dict(extent.impacts)))
+    codes = sorted(extent.codes)
+    return {"severity": str(extent.severity), "codes": codes, "impacts_minor": impacts}
+
+
+def _extent(row: Mapping[str, Any]) -> Extent | None:
+    if row["severity"] is None:
+        return None
+    return Extent(Severity(row["severity"]), frozenset(row["codes"]), row["impacts_minor"])

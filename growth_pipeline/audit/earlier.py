@@ -15,6 +15,7 @@ from typing import Any, Final
 from growth_pipeline import __version__
 from growth_pipeline.audit.changes import Previous
 from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.judged import as_judged
 from growth_pipeline.audit.sides import BookedRow, StripePayment
 from growth_pipeline.audit.totals import Ledger
 
@@ -92,6 +93,7 @@ class Earlier:
 
 def _as_found(finding: Finding) -> Finding:
     """The finding without what the store knows of it: dates, owner, suppression."""
+    finding = as_judged(finding)
     return replace(finding, first_seen_at=None, last_seen_at=None, owner=None, suppression=None)
 
 

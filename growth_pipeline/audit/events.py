@@ -17,6 +17,7 @@ from growth_pipeline.audit.confirm import NoAnswer
 from growth_pipeline.audit.deliveries import Deliveries, EventFiles
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.judged import classes_of
 from growth_pipeline.audit.matching import Row
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.stale import KINDS, StaleRow, stale_rows, still_differs
@@ -30,6 +31,7 @@ from growth_pipeline.stripe_api.versions import adapter_for
 # Stripe tries for three days to deliver an event; after that nobody but the sweep brings it.
 STRIPE_TRIES: Final = timedelta(days=3)
 _DAY: Final = 86_400
+_GAPS: Final = frozenset({"event_gap"})
 EVENTS_AT_ONCE: Final = 50_000  # unless one day has more
 # Rows beyond this many are counted and not judged: Stripe is asked about each.
 ROWS_ASKED: Final = 500
@@ -71,12 +73,17 @@ class _Part(NamedTuple):
     findings: list[Finding]
     judged: int = 0
     not_judged: tuple[str, ...] = ()
+    unjudged: frozenset[str] = frozenset()
 
 
 def examine_events(view: View) -> Section:
     """Events of the month that did not arrive, or cannot be read, and rows that stayed behind."""
     if view.deliveries is None:
-        return Section("events", not_judged=("nobody told where the event ledger is",))
+        return Section(
+            "events",
+            not_judged=("nobody told where the event ledger is",),
+            unjudged=classes_of("events"),
+        )
     ledger: Any = view.deliveries.store
     gaps = _gaps(view, view.deliveries.files, ledger)
     unread = _unknown_versions(view, ledger)
@@ -89,6 +96,7 @@ def examine_events(view: View) -> Section:
         findings=(*gaps.findings, *unread, *stale.findings),
         sides=sides if gaps.judged else {},
         not_judged=(*gaps.not_judged, *stale.not_judged),
+        unjudged=gaps.unjudged | stale.unjudged,
     )
 
 
@@ -99,10 +107,11 @@ def _gaps(view: View, files: EventFiles, ledger: EventLedger) -> _Part:
     """Events that Stripe lists and the ledger lacks, of the time in which somebody listened."""
     if not files.paths:
         why = files.problem or f"Stripe's list of events of {view.month} was not extracted"
-        return _Part([], not_judged=(f"events: {why}; Stripe keeps it for 30 days",))
+        said = f"events: {why}; Stripe keeps it for 30 days"
+        return _Part([], not_judged=(said,), unjudged=_GAPS)
     since = ledger.told_since(view.scope)
     if since is None:
-        return _Part([], not_judged=("events: no event was ever received",))
+        return _Part([], not_judged=("events: no event was ever received",), unjudged=_GAPS)
     start = max(view.window.start, int(since.timestamp()))
     end = min(view.window.end, view.window.cutoff)
     missing: list[Row] = []
@@ -116,6 +125,7 @@ def _gaps(view: View, files: EventFiles, ledger: EventLedger) -> _Part:
         [_gap_finding(view, event, reached) for event in missing],
         judged=judged,
         not_judged=tuple(_uncovered(view, files, start, end)),
+        unjudged=_GAPS if files.problem else frozenset(),
     )
 
 
@@ -235,6 +245,7 @@ def _stale(view: View, deliveries: Deliveries, ledger: EventLedger) -> _Part:
         [_stale_finding(view, kind, row, trace) for kind, row in sure],
         judged,
         (said,) if rest else (),
+        frozenset({"stale_row"} if rest else ()),
     )
 
 

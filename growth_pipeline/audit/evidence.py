@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from growth_pipeline.audit.causes import OURS, Key, Told, Trace, amounts_in, cause_of_object
+from growth_pipeline.audit.causes import (
+    OURS,
+    PART_OF_CODE,
+    Key,
+    Told,
+    Trace,
+    amounts_in,
+    cause_of_object,
+)
 from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Severity
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of, finding_fingerprint
@@ -20,13 +28,6 @@ from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import UTC_NAME, Month
 
-_PART_OF_CODE: Final = {
-    "refund_missing": "refund",
-    "refund_excess": "refund",
-    "refund_failed_booked": "refund",
-    "dispute_missing": "dispute",
-    "dispute_state": "dispute",
-}
 _PAGES: Final = {
     "charge": "payments",
     "payment_intent": "payments",
@@ -113,7 +114,7 @@ class Frame:
 def objects_behind(judged: Judged, parts: Iterable[Key]) -> list[Key]:
     """The Stripe objects whose events would have made the books right; the pair's own first."""
     pair = judged.pair
-    wanted = _PART_OF_CODE.get(judged.diagnosis.code)
+    wanted = PART_OF_CODE.get(judged.diagnosis.code)
     own = (pair.object, pair.object_id)
     return [own, *(part for part in parts if part[0] == wanted)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -113,6 +113,14 @@ def in_table_order(codes: Iterable[str]) -> list[str]:
     return sorted(set(codes), key=ORDER.__getitem__)
 
 
+def worst_severity(severities: Iterable[Severity]) -> Severity:
+    """Severity of a finding: the worst of its classes', so that none hides another.
+
+    Raises: ValueError for none.
+    """
+    return min(severities, key=list(Severity).index)
+
+
 def sort_findings(findings: Iterable[Finding]) -> list[Finding]:
     """Findings as people read them: by severity, then the most money, then table order and id.
 
@@ -128,6 +136,33 @@ def sort_findings(findings: Iterable[Finding]) -> list[Finding]:
             finding.object_id,
         ),
     )
+
+
+def without_twins(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings with one of each fingerprint: the worse one, which names the others.
+
+    A fingerprint is the key under which a finding is stored, so no audit may have one twice.
+    """
+    by_name: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.fingerprint, []).append(finding)
+    return [_worst_of(twins) for twins in by_name.values()]
+
+
+def _worst_of(twins: list[Finding]) -> Finding:
+    first, *others = sort_findings(twins)
+    if not others:
+        return first
+    named = [
+        {
+            "object": one.object,
+            "object_id": one.object_id,
+            "severity": str(one.severity),
+            "impacts_minor": None if one.impacts is None else dict(one.impacts),
+        }
+        for one in others
+    ]
+    return replace(first, evidence={**first.evidence, "also_found": named})
 
 
 def count_by_code(findings: Iterable[Finding]) -> dict[str, int]:

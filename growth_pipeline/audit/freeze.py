@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import polars as pl
 
+from growth_pipeline.audit.beside import LookUp, is_beside, lines_to_compare, stripe_lines
 from growth_pipeline.audit.closing import (
     BOOKS,
     NOTHING,
+    STRIPE,
     Close,
     LineKey,
     LineState,
@@ -42,11 +44,6 @@ if TYPE_CHECKING:
 
 DATASET: Final = "audit/closes"
 _BATCH_ROWS: Final = 50_000
-_JUDGED: Final = {
-    **dict.fromkeys(("object", "id", "currency", "status"), pl.String),
-    "settled": pl.Boolean,
-    **dict.fromkeys(("captured_minor", "refunded_minor", "disputed_minor"), pl.Int64),
-}
 _RESTATED: Final = dict.fromkeys(LineKey._fields, pl.String)
 _STATE: Final = tuple(LineState.__dataclass_fields__)
 
@@ -103,6 +100,7 @@ class MonthInHand:
 
     `tables`: charges, returned, books as the statements name them; refunds, disputes from the month
     on. `judged`: payments that were asked about again, as judged; they replace the list's.
+    `look_up`: what Stripe's lists say of objects that are no charges.
     """
 
     scope: Scope
@@ -110,6 +108,7 @@ class MonthInHand:
     engine: QueryEngine
     tables: Mapping[str, Table]
     judged: Collection[StripePayment]
+    look_up: LookUp
     refunds_complete: bool
     is_complete: bool
     as_of: datetime
@@ -147,7 +146,7 @@ class ClosedMonths:
         ):
             return Past()
         with month.engine.spool() as spool:
-            lines = _lines_of(month, spool)
+            lines = _lines_of(month, stripe_lines(month.judged), spool)
             totals = _totals_of(month.engine, lines)
             ordered = month.engine.query_to_file(
                 load_sql("audit/ordered_lines"), {"lines": [lines]}, spool, "ordered_lines"
@@ -188,7 +187,10 @@ class ClosedMonths:
         except GrowthError as error:
             return Past(close, log=log, problem=error.message)
         with month.engine.spool() as spool:
-            lines = _lines_of(month, spool)
+            beside = lines_to_compare(
+                month.judged, _known_beside(month.engine, frozen, log), month.look_up
+            )
+            lines = _lines_of(month, beside, spool)
             totals = _totals_of(month.engine, lines)
             changed = _changed(month.engine, frozen, lines, log)
         fresh = self._restated(month, close, log, changed)
@@ -274,24 +276,7 @@ def partition_of(scope: Scope, period: ZonedMonth) -> dict[str, str]:
     }
 
 
-def _lines_of(month: MonthInHand, spool: Spool) -> str:
-    judged = pl.DataFrame(
-        [
-            {
-                "object": one.object,
-                "id": one.id,
-                "currency": one.currency,
-                "status": one.status,
-                "settled": one.settled,
-                "captured_minor": one.captured_minor,
-                "refunded_minor": one.refunded_minor,
-                "disputed_minor": one.disputed_minor,
-            }
-            for one in month.judged
-        ],
-        schema=_JUDGED,
-        orient="row",
-    )
+def _lines_of(month: MonthInHand, judged: pl.DataFrame, spool: Spool) -> str:
     tables = {
         **{name: month.tables[name] for name in ("charges", "returned", "books")},
         "judged": judged,
@@ -299,6 +284,18 @@ def _lines_of(month: MonthInHand, spool: Spool) -> str:
     }
     sql = load_sql("audit/month_lines")
     return month.engine.query_to_file(sql, tables, spool, "month_lines").path
+
+
+def _known_beside(
+    engine: QueryEngine, frozen: str, log: Iterable[Restatement]
+) -> dict[LineKey, LineState]:
+    """Stripe's lines that are no charges, as they were known last."""
+    rows = engine.query(load_sql("audit/frozen_beside"), {"frozen": [frozen]}).to_dicts()
+    of_close = {
+        LineKey(STRIPE, row["object"], row["object_id"], row["currency"]): _state(row)
+        for row in rows
+    }
+    return last_known(of_close, (entry for entry in log if is_beside(entry.key)))
 
 
 def _totals_of(engine: QueryEngine, lines: str) -> dict[str, dict[str, dict[str, int]]]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
+from growth_pipeline.audit.beside import look_up
 from growth_pipeline.audit.changes import PaymentChanges, Previous, describe_changes
 from growth_pipeline.audit.closing import Past
 from growth_pipeline.audit.earlier import Earlier
@@ -118,6 +120,7 @@ def _month(hand: InHand, desk: Desk) -> MonthInHand:
         engine=hand.engine,
         tables=desk.matcher.tables,
         judged=list(desk.judged.values()),
+        look_up=partial(look_up, desk.matcher),
         refunds_complete="refunds" in hand.sources.complete,
         is_complete=hand.is_complete,
         as_of=hand.sources.as_of,

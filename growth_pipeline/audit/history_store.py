@@ -6,7 +6,7 @@ No rule lives here. What an audit leaves is written inside the transaction that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +21,7 @@ from growth_pipeline.audit.closing import (
     Restatement,
 )
 from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.judged import NOT_JUDGED
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import ZonedMonth
 from growth_pipeline.storage.postgres import Connection, Database, raw_json
@@ -110,10 +111,14 @@ def month_key(scope: Scope, period: ZonedMonth) -> dict[str, Any]:
 
 
 def write_findings(
-    connection: Connection, findings: Sequence[Finding], seen: Mapping[str, Any]
+    connection: Connection,
+    findings: Sequence[Finding],
+    seen: Mapping[str, Any],
+    unjudged: Collection[str] = (),
 ) -> int:
     """Write the findings that say something new, close those that are gone; how many closed.
 
+    Those of a class in `unjudged` stay open: nobody looked whether they are gone.
     `seen`: the month's key, audit_id, seen_at. A finding that is as it was is not written again.
     """
     rows = _named(connection, "open_findings", seen)
@@ -125,7 +130,8 @@ def write_findings(
         connection.execute(
             load_sql("audit/upsert_findings"), {**seen, "findings": raw_json(dump(values))}
         )
-    gone = sorted(known.keys() - contents.keys())
+    judged = {row["fingerprint"] for row in rows if row["code"] not in unjudged}
+    gone = sorted(judged - contents.keys())
     return connection.execute(load_sql("audit/close_findings"), {**seen, "gone": gone}).rowcount
 
 
@@ -160,7 +166,8 @@ def dump(value: Any) -> str:
 def _written(finding: Finding) -> str:
     """Name of what the table would hold of a finding."""
     suppressed = finding.suppression
-    return content_of(finding) + ("" if suppressed is None else f" {dump(dict(suppressed))}")
+    mark = str(finding.evidence.get(NOT_JUDGED, ""))
+    return content_of(finding) + mark + ("" if suppressed is None else f" {dump(dict(suppressed))}")
 
 
 def _finding_row(finding: Finding, content: str) -> Row:

@@ -58,6 +58,7 @@ def examine_invoices(view: View) -> Section:
         findings=tuple(findings),
         sides=sides,
         not_judged=tuple(part.not_judged),
+        unjudged=part.unjudged,
     )
 
 
@@ -106,6 +107,13 @@ class _Part:
                 "The invoice payments are not extracted up to the audit's instant: how invoices "
                 "were paid was not judged."
             )
+
+    @property
+    def unjudged(self) -> frozenset[str]:
+        """Classes that cannot be judged without the mirror, or without all invoice payments."""
+        without_mirror = () if self._is_mirrored else ("credit_note_unapplied",)
+        sums = ("invoice_payment_sum", "invoice_paid_no_charge")
+        return frozenset((*without_mirror, *(() if self._knows_payments else sums)))
 
     # --- findings ---------------------------------------------------------------------------
 
@@ -249,7 +257,7 @@ class _Part:
         Invoice and payments lie in two files of two instants; where nobody answers, they decide.
         """
         asker = self._view.asker
-        invoice = asker.found("invoice", row["id"])
+        invoice = asker.found("invoice", row["id"], allowance="invoice_payment_sum")
         paid = asker.total_of(
             "invoice_payments",
             {"invoice": row["id"]},
@@ -265,7 +273,9 @@ class _Part:
 
         None when it may be, and Stripe does not answer.
         """
-        now = self._view.asker.ask("credit_note", row["id"], is_payment=False)
+        now = self._view.asker.ask(
+            "credit_note", row["id"], is_payment=False, allowance="credit_note_unapplied"
+        )
         if isinstance(now, NoAnswer):
             is_newer = self._view.asker.can_ask and row["mirrored_status"] is not None
             return None if is_newer else row

@@ -31,6 +31,8 @@ Row: TypeAlias = dict[str, Any]
 
 DIFFERING_LIMIT = 200_000  # payments; each that differs is held in memory, with its evidence
 STUCK_SECONDS = 10 * 24 * 3600
+SETTLED_SECONDS = 7 * 24 * 3600  # after this time final money has moved in the balance
+MISSING_LISTED = 1_000  # objects without a movement that are listed, of a kind and currency
 _EMPTY = pl.DataFrame({"id": []}, schema={"id": pl.String})
 
 
@@ -214,6 +216,8 @@ class Matcher:
             params = {
                 "until": min(self._window.end, self._window.cutoff),
                 "cutoff": self._window.cutoff,
+                "due": self._window.cutoff - SETTLED_SECONDS,
+                "most": MISSING_LISTED,
             }
             tables |= {"balance_transactions": paths}
             self._settled = self._rows("settled_parts", tables, params) if paths else []

@@ -13,7 +13,11 @@ from typing import Any, Final
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import Verdict, count_by_severity
 from growth_pipeline.audit.page_changes import changes_blocks, restatement_blocks
-from growth_pipeline.audit.page_findings import findings_blocks, suppressed_blocks
+from growth_pipeline.audit.page_findings import (
+    findings_blocks,
+    still_open_blocks,
+    suppressed_blocks,
+)
 from growth_pipeline.audit.page_sections import (
     VERDICT_TONES,
     boundary_blocks,
@@ -82,6 +86,7 @@ def build_page(
         *trend_blocks(trend, drawn.trend),
         *sections_blocks(audit),
         *findings_blocks(counted(audit)),
+        *still_open_blocks(counted(audit)),
         *suppressed_blocks(suppressed(audit)),
         *_sources(audit),
         *_how(audit),

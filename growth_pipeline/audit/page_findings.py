@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from growth_pipeline.audit.codes import Severity
-from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.findings import Finding, count_by_code
+from growth_pipeline.audit.judged import NOT_JUDGED, is_not_judged
 from growth_pipeline.audit.summary import is_monthly
-from growth_pipeline.core.display import format_number
+from growth_pipeline.audit.suppressions import OUTGROWN
+from growth_pipeline.core.display import format_instant, format_number
 from growth_pipeline.core.documents import (
     Block,
     Cell,
@@ -77,6 +79,20 @@ def suppressed_blocks(findings: Sequence[Finding]) -> list[Block]:
     ]
 
 
+def still_open_blocks(findings: Sequence[Finding]) -> list[Block]:
+    """Which findings are open only because their class was not judged this time."""
+    held = count_by_code(one for one in findings if is_not_judged(one))
+    if not held:
+        return []
+    classes = joined((Code(code), f" {format_number(count)}") for code, count in held.items())
+    why = (
+        ". This audit did not judge these classes, so nobody knows whether the findings are gone. "
+        "They are among the findings above and count for the verdict; the audit that judges "
+        "their class again closes them or keeps them."
+    )
+    return [Heading(2, "Still open, not judged this time"), Paragraph((classes, why))]
+
+
 def findings_counted(number: int) -> str:
     """A number of findings in words, "1 finding"."""
     return f"{format_number(number)} finding{'s' * (number != 1)}"
@@ -138,6 +154,11 @@ def _evidence(finding: Finding) -> list[Cell]:
     ]
     if repair := finding.evidence.get("repair"):
         said.append(quoted(str(repair)))
+    if outgrown := finding.evidence.get(OUTGROWN):
+        since = f"{outgrown['why']}, although it was suppressed until {outgrown['until']} by "
+        said.append((f"counts again: {since}", Data(str(outgrown["by"]))))
+    if since := finding.evidence.get(NOT_JUDGED):
+        said.append(f"still open, not judged since {format_instant(since)}")
     if finding.owner:
         said.append(("looked after by ", Data(finding.owner)))
     return said

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from growth_pipeline.audit.codes import Cause
-from growth_pipeline.audit.confirm import NoAnswer
+from growth_pipeline.audit.confirm import PAGES, ListTotal, NoAnswer
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.matching import Row
@@ -22,6 +22,7 @@ from growth_pipeline.core.periods import Month
 
 LATE_SECONDS: Final = 5 * 24 * 3600
 RETURNED: Final = frozenset({"failed", "canceled"})
+_LINES: Final = "balance_transactions"
 _UNDER_WAY: Final = frozenset({"pending", "in_transit"})
 
 
@@ -36,6 +37,10 @@ class Mirror(Protocol):
 
     def itemised_payouts(self, scope: Scope, month: Month) -> set[str]:
         """Payouts whose lines were found to add up before."""
+        ...
+
+    def tried_payouts(self, scope: Scope, month: Month) -> dict[str, int]:
+        """Payouts that were longer than the pages they were given before, with those pages."""
         ...
 
 
@@ -54,6 +59,7 @@ def examine_payouts(view: View) -> Section:
         findings=tuple(findings),
         sides=_sides(view, payouts) | lines.side(),
         not_judged=lines.not_judged,
+        unjudged=frozenset({"payout_unbalanced"} if lines.not_judged else ()),
     )
 
 
@@ -85,61 +91,109 @@ def line_minor(payout_id: str, transaction: Mapping[str, Any]) -> int:
     return 0 if is_own else int(transaction["net"])
 
 
+def in_reading_order(payouts: Iterable[Row], tried: Mapping[str, int]) -> list[Row]:
+    """Payouts as their lines are read: never tried ones first, then by pages tried, small ones first.
+
+    So no payout, however long, keeps others from being read in this audit or the next.
+    """
+    return sorted(payouts, key=lambda one: (tried.get(one["id"], 0), one["amount"], one["id"]))
+
+
 class _Lines:
-    """Adds up the lines of payouts; those that added up before are not listed again."""
+    """Adds up the lines of payouts; those that added up before are not listed again.
+
+    Each has a share of the pages that one audit reads. Those that are longer are read last, with
+    what the others left, and `tried` remembers how far: the next audit reads them last too.
+    """
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._known = view.store.itemised_payouts(view.scope, view.month)
+        self._tried = view.store.tried_payouts(view.scope, view.month)
         self._balanced: list[str] = []
-        self._not_listed = 0
+        self._too_long: dict[str, int] = {}
+        self._unread: set[str] = set()
+        self._unasked: set[str] = set()
 
     def unbalanced(self, payouts: Iterable[Row]) -> Iterator[Finding]:
         """Payouts that are not the sum of their lines."""
+        listed = list(payouts)
+        self._balanced = [one["id"] for one in listed if one["id"] in self._known]
+        new = [one for one in listed if one["id"] not in self._known]
+        first = in_reading_order((one for one in new if one["id"] not in self._tried), {})
+        yield from self._read(first, PAGES[_LINES].of_one)
+        last = in_reading_order((one for one in new if one["id"] in self._tried), self._tried)
+        yield from self._read(last, PAGES[_LINES].total)
+
+    def _read(self, payouts: Iterable[Row], share: int) -> Iterator[Finding]:
+        asker = self._view.asker
         for payout in payouts:
             payout_id = payout["id"]
-            if payout_id in self._known:
-                self._balanced.append(payout_id)
-                continue
-            lines = self._view.asker.total_of(
-                "balance_transactions", {"payout": payout_id}, partial(line_minor, payout_id)
-            )
+            pages = min(share, asker.pages_left(_LINES))
+            lines = self._lines_of(payout_id, pages) if pages else NoAnswer.TOO_LONG
+            self._note(payout_id, lines, pages if pages >= PAGES[_LINES].of_one else 0)
             if isinstance(lines, NoAnswer):
-                self._not_listed += 1
-            elif lines.minor == payout["amount"]:
+                continue
+            if lines.minor == payout["amount"]:
                 self._balanced.append(payout_id)
             else:
                 difference = lines.minor - payout["amount"]
                 evidence = {"lines": lines.objects, "lines_minor": lines.minor}
                 yield _finding(self._view, "payout_unbalanced", payout, difference, evidence)
 
+    def _lines_of(self, payout_id: str, pages: int) -> ListTotal | NoAnswer:
+        count = partial(line_minor, payout_id)
+        return self._view.asker.total_of(_LINES, {"payout": payout_id}, count, pages=pages)
+
+    def _note(self, payout_id: str, lines: ListTotal | NoAnswer, pages: int) -> None:
+        """Keep whether a payout was read to its end, and how many pages were too few."""
+        self._unread.discard(payout_id)
+        self._too_long.pop(payout_id, None)
+        if not isinstance(lines, NoAnswer):
+            return
+        is_too_long = lines is NoAnswer.TOO_LONG
+        (self._unread if is_too_long else self._unasked).add(payout_id)
+        if most := max(pages if is_too_long else 0, self._tried.get(payout_id, 0)):
+            self._tried[payout_id] = self._too_long[payout_id] = most
+
     def side(self) -> dict[str, dict[str, Any]]:
-        """How many payouts were itemised, and which add up: the next audit trusts them."""
+        """How many payouts were itemised, and which add up: the next audit trusts them.
+
+        `tried`: pages by payout that was longer; the next audit reads those last.
+        """
         figures = {"stripe": len(self._balanced), "database": None, "currency": None}
         return {
             "itemised": {
                 **figures,
                 "measure": "payouts that are the sum of their lines",
                 "payout_ids": sorted(self._balanced),
+                "tried": dict(sorted(self._too_long.items())),
             }
         }
 
     @property
     def not_judged(self) -> tuple[str, ...]:
         """Why some payouts' lines were not added up."""
-        if not self._not_listed:
-            return ()
-        return (
-            f"The lines of {self._not_listed} reconciled payouts were not added up: Stripe was not "
-            "asked, did not answer, or they are longer than one audit reads.",
-        )
+        said = []
+        if self._unasked:
+            said.append(
+                f"The lines of {len(self._unasked)} reconciled payouts were not added up: Stripe was "
+                "not asked, or did not answer."
+            )
+        if self._unread:
+            said.append(
+                f"The lines of {len(self._unread)} reconciled payouts were not added up: one audit reads "
+                f"{PAGES[_LINES].total} pages of such lines, and these did not fit. The next audit "
+                "goes on with them, the shortest first."
+            )
+        return tuple(said)
 
 
 def _as_of_now(view: View, payout: Row) -> Row:
     """A payout in doubt is asked for again: its bank may have answered since the file was read."""
     if arrival_code(payout, view.window.as_of) != "payout_late":
         return payout
-    now = view.asker.found("payout", payout["id"])
+    now = view.asker.found("payout", payout["id"], allowance="payout_late")
     return payout if now is None else {name: now.get(name, payout[name]) for name in payout}
 
 

@@ -85,7 +85,8 @@ class Section:
     `judged`: objects of the month that were compared. `sides`: figures of both sides by measure,
     each `{"stripe": ..., "database": ..., "currency": ... or None}`; money in minor units, None is
     unknown. `problems`: sources without a verdict. `not_judged`: why a part was left out, in one
-    sentence for people each; that is no finding.
+    sentence for people each; that is no finding. `unjudged`: classes that were not judged as a
+    whole; their open findings do not close.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Section:
     sides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     not_judged: tuple[str, ...] = ()
+    unjudged: frozenset[str] = frozenset()
 
     def to_dict(self) -> dict[str, Any]:
         """The section as JSON knows it, without its findings."""
@@ -107,6 +109,7 @@ class Section:
                 for place, (name, side) in enumerate(self.sides.items())
             },
             "not_judged": list(self.not_judged),
+            "unjudged": sorted(self.unjudged),
         }
 
 

@@ -7,11 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from growth_pipeline.audit.schedules import audit_job, due_by_settings, request_audit
+from growth_pipeline.audit.schedules import (
+    FIRST_EXTRACT,
+    audit_job,
+    due_by_settings,
+    request_audit,
+)
 from growth_pipeline.core.periods import Month
 
 FINDINGS = dg.AssetKey(["audit", "findings"])
-FIRST_EXTRACT = dg.AssetKey(["billing", "charges_extract"])
 REQUESTS_A_TICK = 5
 # The schedule's own runs come first; what they have not done by then is missing.
 _PATIENCE = timedelta(hours=3)

@@ -131,6 +131,11 @@ class AuditStore:
         rows = self._rows("itemised_payouts", _key(scope, month))
         return {row["payout_id"] for row in rows}
 
+    def tried_payouts(self, scope: Scope, month: Month) -> dict[str, int]:
+        """Payouts with more lines than the month's newest audit read, with the pages it tried."""
+        rows = self._rows("tried_payouts", _key(scope, month))
+        return {row["payout_id"]: row["pages"] for row in rows}
+
     def balance_totals(
         self, scope: Scope, *, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
@@ -182,7 +187,8 @@ class AuditStore:
         """Store an audit and its findings in one transaction; findings that are gone close.
 
         Idempotent: the same audit again changes nothing. Two audits of one month take turns. An
-        audit that finished before the stored one is kept, but leaves the findings alone.
+        audit of an earlier as-of instant, or of the same that finished before, is kept, but leaves
+        the findings alone. Findings of classes that the audit did not judge stay open.
         """
         key = month_key(audit.scope, ZonedMonth(audit.month, audit.tz))
         with self._writing() as connection:
@@ -190,11 +196,12 @@ class AuditStore:
             connection.execute(load_sql("audit/insert_audit"), _audit_row(audit))
             seen = {**key, "audit_id": audit.audit_id, "seen_at": audit.finished_at}
             newer = connection.execute(
-                load_sql("audit/newer_audit"), {**seen, "finished_at": audit.finished_at}
+                load_sql("audit/newer_audit"),
+                {**seen, "as_of": audit.as_of, "finished_at": audit.finished_at},
             ).fetchone()
             if newer is not None:
                 return Published(is_newest=False, open_findings=0, closed_findings=0)
-            closed = write_findings(connection, audit.findings, seen)
+            closed = write_findings(connection, audit.findings, seen, audit.unjudged)
             write_past(connection, audit.past, key, audit.audit_id)
         return Published(True, open_findings=len(audit.findings), closed_findings=closed)
 
@@ -207,7 +214,9 @@ class AuditStore:
             )
 
     def latest(self, scope: Scope, month: Month, *, tz: str = UTC_NAME) -> Audit | None:
-        """The audit of a zone's month that finished last, with its findings; None if none is there.
+        """The audit of a zone's month that knows most, with its findings; None if none is there.
+
+        It has the latest as-of instant; of several of one instant, it finished last.
 
         Close and log are those of now: a later audit may have added to them.
         """
@@ -245,6 +254,7 @@ class AuditStore:
             close=row["close"] if past.close else None,
             restatements=tuple(past.entries()),
             boundaries=row["boundaries"],
+            unjudged=tuple(books.get("unjudged", ())),
             past=past,
         )
 

@@ -6,6 +6,7 @@ Statements: sql/audit/.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -17,9 +18,12 @@ from growth_pipeline.audit.matching import Row
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import Problem
 from growth_pipeline.audit.subscription_sides import (
+    BILLED,
+    RUNNING,
     Catalogue,
     Entitlement,
     State,
+    Subscribed,
     price_of_object,
     state_of_object,
     state_of_row,
@@ -30,6 +34,7 @@ from growth_pipeline.stripe_api.versions import adapter_for
 
 ROWS_AT_ONCE: Final = 5_000
 _TELLING: Final = "customer.subscription.updated"
+_BY_ID: Final = "subscriptions_by_id"
 
 
 class Statements(Protocol):
@@ -65,13 +70,20 @@ class Records:
                 return
             after = rows[-1]["id"]
 
-    def crowded(self) -> dict[str, list[State]]:
-        """Running subscriptions of customers who have several, by customer, from all files."""
-        table = {"subscriptions": self._view.of_all_months("subscriptions")}
-        found: dict[str, list[State]] = {}
-        for state in self._listed(self._view.rows("crowded_customers", table)):
-            found.setdefault(state.customer, []).append(state)
-        return found
+    def subscribed(self, customers: Iterable[str]) -> list[Subscribed]:
+        """Running subscriptions of those of the customers who have several, of whatever months.
+
+        Columns only: the JSON of a company's subscriptions need not fit into memory.
+        """
+        rows = [one for one in self._newest(customers) if one["status"] in RUNNING]
+        rows = [one for one in rows if not one["is_ending"]]
+        counts = Counter(one["customer"] for one in rows)
+        crowded = [one for one in rows if counts[one["customer"]] > 1]
+        products = self._products(crowded)
+        return [
+            Subscribed(one["id"], one["customer"], one["created"], products[one["id"]])
+            for one in crowded
+        ]
 
     def mirrored(self, ids: Iterable[str]) -> dict[str, State]:
         """The mirror's states of these subscriptions, by id."""
@@ -93,14 +105,6 @@ class Records:
         """Live subscriptions that the mirror gives to the month and that are old enough."""
         return [row["id"] for row in self._rows("mirrored_subscriptions_of_month", **self._span())]
 
-    def running_of(self, customers: Iterable[str]) -> dict[str, list[str]]:
-        """Running subscriptions that the mirror knows of these customers, ids by customer."""
-        found: dict[str, list[str]] = {}
-        asked = sorted(set(customers))
-        for row in self._rows("running_subscriptions_of_customers", customers=asked):
-            found.setdefault(row["customer"], []).append(row["id"])
-        return found
-
     def entitlements(self, ids: Iterable[str]) -> dict[str, Entitlement]:
         """The application's rows about these subscriptions, by subscription."""
         rows = self._rows("entitlements_of_subscriptions", ids=sorted(ids))
@@ -119,14 +123,22 @@ class Records:
         """Those of the invoices that the mirror knows to be paid."""
         return {row["id"] for row in self._rows("mirrored_paid_invoices", ids=sorted(set(ids)))}
 
-    def is_paid(self, invoice: str) -> bool:
-        """Whether an invoice is paid, by the files, else by Stripe's own word."""
-        wanted = pl.DataFrame({"id": [invoice]}, schema={"id": pl.String})
+    def is_paid(self, invoice: str) -> bool | NoAnswer:
+        """Whether an invoice is paid: by the files, else by Stripe's own word.
+
+        Without anyone to ask, a file that has it as not paid decides.
+        """
+        wanted = _ids([invoice])
         tables = {"invoices": self._view.of_all_months("invoices"), "wanted": wanted}
-        if any(row["status"] == "paid" for row in self._view.rows("invoices_by_id", tables)):
+        rows = self._view.rows("invoices_by_id", tables)
+        if any(row["status"] == "paid" for row in rows):
             return True
+        if rows and not self._view.asker.can_ask:
+            return False
         answer = self._view.asker.ask("invoice", invoice, is_payment=False)
-        return isinstance(answer, Mapping) and answer.get("status") == "paid"
+        if isinstance(answer, NoAnswer):
+            return answer
+        return answer is not None and answer.get("status") == "paid"
 
     def price(self, price_id: str) -> Price | None:
         """A recurring price that the mirror knows; None for any other."""
@@ -134,13 +146,12 @@ class Records:
         return price_of_object(rows[0]["payload"], Catalogue()) if rows else None
 
     def billed_of(self, customers: Iterable[str]) -> dict[str, list[State]]:
-        """Billed subscriptions of these customers, by customer: from all files, else the mirror."""
-        wanted = pl.DataFrame({"id": sorted(customers)}, schema={"id": pl.String})
-        tables = {"subscriptions": self._view.of_all_months("subscriptions"), "wanted": wanted}
-        states = self._listed(self._view.rows("subscriptions_of_customers", tables))
-        known = {one.id for one in states}
-        ids = {one for some in self.running_of(wanted["id"]).values() for one in some}
-        states += self.mirrored(ids - known).values()
+        """Billed subscriptions of these customers, by customer: by the newer of file and mirror."""
+        billed = [one for one in self._newest(customers) if one["status"] in BILLED]
+        listed = _ids(one["id"] for one in billed if one["is_listed"])
+        tables = {"subscriptions": self._view.of_all_months("subscriptions"), "wanted": listed}
+        states = [] if listed.is_empty() else self._listed(self._view.rows(_BY_ID, tables))
+        states += self.mirrored(one["id"] for one in billed if not one["is_listed"]).values()
         found: dict[str, list[State]] = {}
         for state in states:
             found.setdefault(state.customer, []).append(state)
@@ -157,9 +168,20 @@ class Records:
         rows = self._rows("mirrored_emails", ids=sorted(customers))
         return {row["id"]: row["email"] for row in rows}
 
-    def mapped_customers(self) -> list[Row]:
-        """Customers of the month with a living user, and whether the mirror knows them."""
-        return self._rows("mapped_customers_of_month", **self._span())
+    def mapped_customers(self) -> Iterator[list[Row]]:
+        """Customers of the month with a living user, and whether the mirror knows them.
+
+        Some thousand at a time, by id.
+        """
+        after, at_once = "", self._rows_at_once
+        while True:
+            page = {"after": after, "rows": at_once}
+            rows = self._rows("mapped_customers_of_month", **self._span(), **page)
+            if rows:
+                yield rows
+            if len(rows) < at_once:
+                return
+            after = rows[-1]["id"]
 
     def listed_customers(self, ids: Iterable[str], *, everywhere: bool) -> set[str]:
         """Those of the ids that Stripe's list of the month, or of any month, holds."""
@@ -167,9 +189,9 @@ class Records:
 
     # --- Stripe -----------------------------------------------------------------------------
 
-    def now(self, state: State) -> State | NoAnswer | None:
+    def now(self, subscription: str) -> State | NoAnswer | None:
         """A subscription as Stripe has it now; None only if Stripe knows no such id."""
-        answer = self._view.asker.ask("subscription", state.id, is_payment=False)
+        answer = self._view.asker.ask("subscription", subscription, is_payment=False)
         if answer is None or isinstance(answer, NoAnswer):
             return answer
         try:
@@ -202,8 +224,44 @@ class Records:
 
     # --- inside -----------------------------------------------------------------------------
 
+    def _newest(self, customers: Iterable[str]) -> list[Row]:
+        """Subscriptions of these customers by what is known of each last, file or mirror.
+
+        A file of an earlier month stays as it was; the mirror goes on hearing of changes.
+        `is_listed`: the file is the newer one.
+        """
+        asked = sorted(set(customers))
+        if not asked:
+            return []
+        tables = {"subscriptions": self._view.of_all_months("subscriptions"), "wanted": _ids(asked)}
+        files = self._view.rows("listed_subscriptions_of_customers", tables)
+        rows = [{**one, "is_listed": True} for one in files]
+        mirror = self._rows("mirrored_subscriptions_of_customers", customers=asked)
+        rows += [{**one, "is_listed": False} for one in mirror]
+        newest: dict[str, Row] = {}
+        for row in rows:
+            known = newest.get(row["id"])
+            if known is None or row["seen_from"] > known["seen_from"]:
+                newest[row["id"]] = row
+        return list(newest.values())
+
+    def _products(self, rows: Sequence[Row]) -> Mapping[str, frozenset[str]]:
+        """The products of subscriptions, by id, as the side has them that knows each last."""
+        found: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        listed = _ids(one["id"] for one in rows if one["is_listed"])
+        mirrored = [one["id"] for one in rows if not one["is_listed"]]
+        told: list[Row] = []
+        if not listed.is_empty():
+            tables = {"subscriptions": self._view.of_all_months("subscriptions"), "wanted": listed}
+            told += self._view.rows("listed_products", tables)
+        if mirrored:
+            told += self._rows("mirrored_products", ids=mirrored)
+        for row in told:
+            found[row["id"]] = frozenset(one for one in row["products"] or () if one)
+        return found
+
     def _listed_ids(self, resource: str, ids: Iterable[str], *, everywhere: bool) -> set[str]:
-        wanted = pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String})
+        wanted = _ids(ids)
         if wanted.is_empty():
             return set()
         view = self._view
@@ -268,3 +326,8 @@ class Records:
             past_due_since={row["subscription"]: row["since"] for row in since},
             customer_discounts=of_customers,
         )
+
+
+def _ids(ids: Iterable[str]) -> pl.DataFrame:
+    """A table of ids for the engine."""
+    return pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String})

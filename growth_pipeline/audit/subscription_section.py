@@ -17,9 +17,11 @@ from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding, action_of
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.sources import Problem
+from growth_pipeline.audit.subscription_doubles import Doubles
+from growth_pipeline.audit.subscription_held import Held
 from growth_pipeline.audit.subscription_records import Records
 from growth_pipeline.audit.subscription_sides import Entitlement, Pair, State, instant
-from growth_pipeline.audit.subscriptions import Diagnosis, judge, runs_on, surplus_subscriptions
+from growth_pipeline.audit.subscriptions import Diagnosis, is_without_price, judge
 from growth_pipeline.core.recurring import mrr, round_minor
 
 SILENT = (
@@ -88,8 +90,10 @@ class _Examination:
         self._tolerance = view.window.as_of - view.window.cutoff
         self._figures = _Figures()
         self._judged = 0
-        self._held = 0
-        self._crowded = records.crowded()
+        self._held = Held("subscriptions")
+        self._can_ask = view.asker.can_ask
+        self._without_price = 0
+        self._doubles = Doubles(records, self._held, can_ask=self._can_ask)
         self._found: list[tuple[Pair, Diagnosis]] = []
 
     def run(self) -> Section:
@@ -102,18 +106,21 @@ class _Examination:
             judged=self._judged,
             findings=tuple(self._findings()),
             sides=self._figures.sides(is_told=self._records.is_told),
-            problems=tuple(self._records.problems),
+            problems=(*self._records.problems, *self._held.problems()),
             not_judged=tuple(self._left_out()),
+            unjudged=self._held.unjudged | (frozenset() if self._records.is_told else _OF_APPLICATION),
         )
 
     def _left_out(self) -> Iterable[str]:
         if not self._records.is_told:
             yield SILENT
-        if self._held:
+        if self._without_price:
             yield (
-                "Subscriptions that seem to differ, but changed in the grace period or after their "
-                f"list was read: {self._held}. The next audit judges them."
+                "Accesses to no subscription whose mrr_minor is null: "
+                f"{self._without_price}. Whether they should be paid (provisioned_not_paid) is not "
+                "told: write 0 for those that are free."
             )
+        yield from self._held.sentences()
 
     # --- listed by Stripe -------------------------------------------------------------------
 
@@ -121,7 +128,7 @@ class _Examination:
         old = [one for one in states if one.created < self._view.window.cutoff]
         mirror = self._records.mirrored(one.id for one in old)
         rows = self._records.entitlements(one.id for one in old)
-        doubles = self._doubles(old)
+        doubles = self._doubles.among(old)
         newest = {one.latest_invoice for one in old if one.latest_invoice}
         paid = self._records.paid_invoices(newest)
         for state in old:
@@ -148,33 +155,11 @@ class _Examination:
         suspected = judge(paid)
         if suspected is None or "paid_not_provisioned" not in suspected.codes:
             return pair
-        return paid if self._records.is_paid(state.latest_invoice) else pair
-
-    def _doubles(self, states: Sequence[State]) -> dict[str, tuple[str, ...]]:
-        """Surplus ones among the states, each with those it doubles."""
-        running = [one for one in states if one.status in {"trialing", "active", "past_due"}]
-        known = {one.id: one for one in running}
-        mirrored = self._records.running_of(one.customer for one in running)
-        others = {one for ids in mirrored.values() for one in ids} - {one.id for one in states}
-        for customer in {one.customer for one in running}:
-            known |= {one.id: one for one in self._crowded.get(customer, ()) if one.id not in known}
-        listed = {one.id for one in states}
-        known |= {
-            key: one for key, one in self._records.mirrored(others).items() if key not in listed
-        }
-        surplus = surplus_subscriptions(known.values())
-        return {
-            key: tuple(one.id for one in some if one.id != key)
-            for key, some in surplus.items()
-            if key in listed and all(self._still_runs(one) for one in some if one.id != key)
-        }
-
-    def _still_runs(self, state: State) -> bool:
-        """Whether Stripe does not deny that the older subscription still runs."""
-        now = self._records.now(state)
-        if isinstance(now, NoAnswer):
-            return True
-        return now is not None and runs_on(now)
+        is_paid = self._records.is_paid(state.latest_invoice)
+        if isinstance(is_paid, NoAnswer):
+            self._held.left_open("paid_not_provisioned", "invoices", can_ask=self._can_ask)
+            return pair
+        return paid if is_paid else pair
 
     def _consider(self, pair: Pair) -> None:
         """Keep what is wrong with a pair, if it is old enough and still so at Stripe."""
@@ -184,19 +169,27 @@ class _Examination:
             return
         cutoff = self._view.window.cutoff
         changed = [one.changed_before(self._at) for one in (stripe, mirror) if one is not None]
-        if max(changed) >= cutoff or self._is_under_way(stripe, mirror):
-            self._held += 1
-            return
-        self._keep(self._with_provided_mrr(pair))
+        is_moving = max(changed) >= cutoff or self._is_under_way(stripe, mirror)
+        if isinstance(is_moving, NoAnswer):
+            code, severity = diagnosis.code, diagnosis.severity
+            self._held.left_open(code, "subscriptions", can_ask=True, severity=severity)
+        elif is_moving:
+            self._held.changed += 1
+        else:
+            self._keep(self._with_provided_mrr(pair))
 
-    def _is_under_way(self, stripe: State, mirror: State | None) -> bool:
-        """Whether the subscription changed too lately for all sides to know it."""
+    def _is_under_way(self, stripe: State, mirror: State | None) -> bool | NoAnswer:
+        """Whether the subscription changed too lately for all sides to know it.
+
+        Without an answer the list decides, unless the mirror is newer and tells something else.
+        """
         is_newer = mirror is not None and mirror.seen_from > stripe.seen_from
         if is_newer and mirror is not None and mirror.told_at and mirror.facts != stripe.facts:
             return True
-        now = self._records.now(stripe)
+        now = self._records.now(stripe.id)
         if isinstance(now, NoAnswer):
-            return is_newer and mirror is not None and mirror.facts != stripe.facts
+            differs = is_newer and mirror is not None and mirror.facts != stripe.facts
+            return now if differs and self._can_ask else differs
         if now is None or now.has_moved_from(stripe):
             return True
         return stripe.id in self._records.changed_lately()
@@ -232,13 +225,13 @@ class _Examination:
                 self._keep(Pair(None, state, rows.get(key), self._at, is_told=told))
 
     def _is_unknown_to_stripe(self, state: State) -> bool:
-        now = self._records.now(state)
+        now = self._records.now(state.id)
         if isinstance(now, State):
             self._records.problems.append(
                 Problem("subscriptions", f"Stripe knows {state.id}, but its list did not hold it")
             )
             return False
-        return now is None or not self._view.asker.can_ask
+        return now is None or self._is_gone_unasked()
 
     def _examine_accesses_alone(self) -> None:
         """Accesses to no subscription, or to one that nobody knows."""
@@ -246,17 +239,24 @@ class _Examination:
         named = {row.subscription_id for row in alone if row.subscription_id}
         listed = self._records.listed(named, everywhere=True) if named else set()
         for row in alone:
-            if row.subscription_id in listed or not self._is_of_nobody(row):
+            if not row.lets_in(self._at) or row.subscription_id in listed:
                 continue
-            self._keep(Pair(None, None, row, self._at, is_told=True))
+            if is_without_price(row):
+                self._without_price += 1
+            elif self._is_of_nobody(row):
+                self._keep(Pair(None, None, row, self._at, is_told=True))
 
     def _is_of_nobody(self, row: Entitlement) -> bool:
         if row.subscription_id is None:
             return True
         answer = self._view.asker.ask("subscription", row.subscription_id, is_payment=False)
-        if isinstance(answer, NoAnswer):
-            return not self._view.asker.can_ask
-        return answer is None
+        return answer is None or (isinstance(answer, NoAnswer) and self._is_gone_unasked())
+
+    def _is_gone_unasked(self) -> bool:
+        """Whether it is gone by the list alone: only where there is nobody to ask."""
+        if self._can_ask:
+            self._held.left_open("subscription_missing", "subscriptions", can_ask=True)
+        return not self._can_ask
 
     # --- findings ---------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ Row = Mapping[str, Any]
 
 ENDED: Final = frozenset({"canceled", "incomplete_expired"})
 LIVE: Final = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
+# A second one of these is one too many.
+RUNNING: Final = frozenset({"trialing", "active", "past_due"})
+BILLED: Final = frozenset({"active", "past_due"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,19 @@ class State:
         for one in (*self.instants, self.told_at or self.created):
             last = max(last, one) if one <= at else last
         return last
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A running subscription with no end set, and the products it is for.
+
+    Grain: one subscription, by what is known of it last. `created`: Unix seconds.
+    """
+
+    id: str
+    customer: str
+    created: int
+    products: frozenset[str]
 
 
 def _facts_of(items: Iterable[BilledItem]) -> list[tuple[object, ...]]:

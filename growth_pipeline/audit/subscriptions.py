@@ -14,16 +14,24 @@ from fractions import Fraction
 from typing import Any, Final
 
 from growth_pipeline.audit.codes import CODES, Severity
-from growth_pipeline.audit.findings import in_table_order
-from growth_pipeline.audit.subscription_sides import ENDED, Entitlement, Pair, State, instant
+from growth_pipeline.audit.findings import in_table_order, worst_severity
+from growth_pipeline.audit.subscription_sides import (
+    ENDED,
+    RUNNING,
+    Entitlement,
+    Pair,
+    State,
+    Subscribed,
+    instant,
+)
 
 Found = dict[str, dict[str, Any]]
 """Details by code: what each side says."""
 
 # Money was collected up to the end of the period: who cancels keeps what was paid for.
 _PAID_UP: Final = frozenset({"cancellation_requested"})
-# A second one of these is one too many.
-_RUNNING: Final = frozenset({"trialing", "active", "past_due"})
+# Of the older ones Stripe is asked about each until one still runs; a customer may have thousands.
+_OLDER_ASKED: Final = 10
 # Nothing is paid while a subscription is so, and nothing is owed to the customer.
 _UNPAID: Final = frozenset({"unpaid", "paused"})
 
@@ -51,8 +59,8 @@ class Diagnosis:
 def judge(pair: Pair) -> Diagnosis | None:
     """The finding of one subscription, or None when all sides agree.
 
-    One primary code, the first of the contract's table that fits; the others follow it. Impact:
-    the database's MRR - Stripe's.
+    One primary code, the first of the contract's table that fits; the others follow it. Severity:
+    the worst of all. Impact: the database's MRR - Stripe's, of the first code that has any.
     """
     found = _missing(pair)
     if pair.doubled:
@@ -67,15 +75,23 @@ def judge(pair: Pair) -> Diagnosis | None:
     codes = tuple(in_table_order(found))
     return Diagnosis(
         codes=codes,
-        severity=_severity(codes[0], pair),
+        severity=worst_severity(_severity(code, pair) for code in codes),
         currency=_currency(pair),
-        impacts=_impacts_of(pair, codes[0]),
+        impacts=_impacts(pair, codes),
         details={code: found[code] for code in codes},
     )
 
 
+def _impacts(pair: Pair, codes: Iterable[str]) -> dict[str, int] | None:
+    """The first code's money that is not 0; a later one's unknown money does not hide it."""
+    primary, *others = (_impacts_of(pair, code) for code in codes)
+    if primary is None or primary:
+        return primary
+    return next((one for one in others if one), None if None in others else {})
+
+
 def _impacts_of(pair: Pair, code: str) -> dict[str, int] | None:
-    """MRR by currency that the database has more than Stripe, for a primary code."""
+    """MRR by currency that the database has more than Stripe, for one code."""
     rule = _IMPACTS.get(code)
     if rule is None:
         return {}
@@ -89,26 +105,29 @@ def _impacts_of(pair: Pair, code: str) -> dict[str, int] | None:
 
 def runs_on(state: State) -> bool:
     """Whether a subscription runs and no cancellation of it is set."""
-    return state.status in _RUNNING and state.cancel_at is None
+    return state.status in RUNNING and state.cancel_at is None
 
 
-def surplus_subscriptions(states: Iterable[State]) -> dict[str, list[State]]:
+def surplus_subscriptions(running: Iterable[Subscribed]) -> dict[str, list[Subscribed]]:
     """Running subscriptions that are one too many for their customer and product.
 
-    Shapes: the surplus one's id -> the one it doubles, and it; the oldest of them is no surplus.
-    One that will be cancelled is being replaced, and doubles nothing.
+    Shapes: the surplus one's id -> up to 10 older ones that it may double, oldest first; the
+    oldest of all is no surplus. One that will be cancelled is being replaced: leave it out.
     """
-    groups: dict[tuple[str, str], list[State]] = defaultdict(list)
-    for state in states:
-        if runs_on(state):
-            for product in {one.product for one in state.items if one.product}:
-                groups[state.customer, product].append(state)
-    surplus: dict[str, list[State]] = {}
+    groups: dict[tuple[str, str], list[Subscribed]] = defaultdict(list)
+    for one in running:
+        for product in one.products:
+            groups[one.customer, product].append(one)
+    surplus: dict[str, set[Subscribed]] = defaultdict(set)
     for some in groups.values():
-        oldest, *others = sorted(some, key=lambda one: (one.created, one.id))
-        for one in others:
-            surplus.setdefault(one.id, [oldest, one])
-    return surplus
+        by_age = sorted(some, key=_age)
+        for place, one in enumerate(by_age[1:], 1):
+            surplus[one.id].update(by_age[: min(place, _OLDER_ASKED)])
+    return {key: sorted(older, key=_age) for key, older in surplus.items()}
+
+
+def _age(one: Subscribed) -> tuple[int, str]:
+    return one.created, one.id
 
 
 # --- one side alone ------------------------------------------------------------------------------
@@ -124,14 +143,19 @@ def _missing(pair: Pair) -> Found:
     lets_in = row is not None and row.lets_in(pair.at)
     if (mirror is not None and mirror.is_live) or (lets_in and _names_one(row)):
         found["subscription_missing"] = {"missing_in": "stripe"}
-    if lets_in and not _is_free(row) and (mirror is None or mirror.is_live):
+    if lets_in and not _is_given(row) and (mirror is None or mirror.is_live):
         found["provisioned_not_paid"] = {"stripe": None}
     return found
 
 
-def _is_free(row: Entitlement | None) -> bool:
-    """Given without a subscription on purpose: the application itself says that it is worth 0."""
-    return row is not None and row.subscription_id is None and row.mrr_minor == 0
+def is_without_price(row: Entitlement | None) -> bool:
+    """Given without a subscription, and the application does not say what it is worth: unknown."""
+    return row is not None and row.subscription_id is None and row.mrr_minor is None
+
+
+def _is_given(row: Entitlement | None) -> bool:
+    """Given without a subscription, and by the application itself worth 0 or not told."""
+    return row is not None and row.subscription_id is None and not row.mrr_minor
 
 
 def _names_one(row: Entitlement | None) -> bool:

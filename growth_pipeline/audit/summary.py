@@ -108,6 +108,8 @@ def closed_nets(audit: Audit) -> list[ClosedNet]:
 
 
 def _net_now(audit: Audit, side: str, currency: str) -> int | None:
+    if now := (audit.close or {}).get("totals_now"):
+        return int(((now.get(side) or {}).get(currency) or {}).get("net_minor", 0))
     if not audit.totals:
         return None
     totals = audit.totals.get(currency, CurrencyTotals())

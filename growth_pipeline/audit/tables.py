@@ -74,6 +74,7 @@ def to_dict(audit: Audit, *, trend: Sequence[TrendPoint] = ()) -> dict[str, Any]
         "verdict": str(audit.verdict),
         "counts": audit.counts,
         "severities": audit.severities,
+        "unjudged": list(audit.unjudged),
         "suppressed_count": len(suppressed(audit)),
         "money_difference_minor": audit.money_difference,
         "money_at_risk_minor": {

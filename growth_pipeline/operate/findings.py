@@ -18,9 +18,11 @@ from uuid import uuid4
 from growth_pipeline.audit.codes import CODES, Severity
 from growth_pipeline.audit.decision_store import DecisionStore
 from growth_pipeline.audit.suppressions import (
+    OUTGROWN,
+    Extent,
     Suppression,
     checked,
-    fitting,
+    decision_on,
     last_first,
 )
 from growth_pipeline.core.display import format_signed_money
@@ -135,6 +137,9 @@ def finding_lines(finding: Mapping[str, Any]) -> list[str]:
     if suppression:
         said = f"until {suppression['until']} by {suppression['by']}: {suppression['reason']}"
         lines.append(f"  does not count {_plain(said)}")
+    if outgrown := finding[OUTGROWN]:
+        said = f"until {outgrown['until']} by {outgrown['by']}: {outgrown['reason']}"
+        lines.append(f"  counts:   {_plain(outgrown['why'])}; the suppression {_plain(said)}")
     return [*lines, "  evidence:", *(f"    {line}" for line in evidence.splitlines())]
 
 
@@ -157,9 +162,10 @@ def _find(store: DecisionStore, digits: str) -> dict[str, Any]:
 
 def _document(row: Mapping[str, Any], in_force: Sequence[Suppression]) -> dict[str, Any]:
     """A stored finding as JSON knows it, with the suppression that holds today."""
-    evidence = {name: value for name, value in row["evidence"].items() if name != "impacts_minor"}
+    beside = {"impacts_minor", OUTGROWN}
+    evidence = {name: value for name, value in row["evidence"].items() if name not in beside}
     month = _month(row)
-    found = fitting(in_force, row["code"], row["fingerprint"], month)
+    decided = decision_on(in_force, row["code"], row["fingerprint"], month, _extent(row))
     return {
         "fingerprint": row["fingerprint"],
         "month": month.key,
@@ -170,7 +176,8 @@ def _document(row: Mapping[str, Any], in_force: Sequence[Suppression]) -> dict[s
         "impact_minor": row["impact_minor"],
         "impacts_minor": row["evidence"].get("impacts_minor"),
         **{name: row[name] for name in ("also", "cause", "action", "command", "owner")},
-        "suppression": found.said if found else None,
+        "suppression": decided.suppression,
+        OUTGROWN: decided.outgrown,
         "evidence": evidence,
         **{name: _iso(row[name]) for name in ("first_seen_at", "last_seen_at", "closed_at")},
     }
@@ -184,6 +191,7 @@ def _line(finding: Mapping[str, Any]) -> str:
     notes = [
         f"owner {finding['owner']}" if finding["owner"] else "",
         f"suppressed until {finding['suppression']['until']}" if finding["suppression"] else "",
+        f"no longer suppressed: {finding[OUTGROWN]['why']}" if finding[OUTGROWN] else "",
         "closed" if finding["closed_at"] else "",
     ]
     words = [
@@ -247,6 +255,7 @@ def suppress(
             suppressed_by=by or _person(),
             suppressed_at=now,
             until=_day(until),
+            extent=_extent(row) if row else None,
         )
         checked(decision if row is None else _as_class(decision, row["code"]))
         if not dry_run:
@@ -309,7 +318,7 @@ def _is_about(one: Suppression, about: About, row: Mapping[str, Any] | None) -> 
 
 
 def _nothing_to_lift(in_force: Sequence[Suppression], row: Mapping[str, Any] | None) -> UsageError:
-    wider = fitting(in_force, row["code"], row["fingerprint"], _month(row)) if row else None
+    wider = _class_decision(in_force, row) if row else None
     if wider is not None:
         where = f" --month {wider.month}" if wider.month else ""
         return UsageError(
@@ -319,9 +328,20 @@ def _nothing_to_lift(in_force: Sequence[Suppression], row: Mapping[str, Any] | N
     return UsageError("nothing of it is suppressed", remedy="growth findings list says what is")
 
 
+def _class_decision(in_force: Sequence[Suppression], row: Mapping[str, Any]) -> Suppression | None:
+    named = (row["code"], row["fingerprint"], _month(row))
+    return next((one for one in in_force if one.code and one.is_about(*named)), None)
+
+
 def _as_class(decision: Suppression, code: str) -> Suppression:
     """The decision as if it were about the finding's class, to ask whether that may be decided."""
-    return replace(decision, fingerprint=None, code=code)
+    return replace(decision, fingerprint=None, code=code, extent=None)
+
+
+def _extent(row: Mapping[str, Any]) -> Extent:
+    """How bad a stored finding was when an audit last saw it."""
+    codes = frozenset({row["code"], *row["also"]})
+    return Extent(Severity(row["severity"]), codes, row["evidence"].get("impacts_minor"))
 
 
 def _class_of(about: About) -> str:

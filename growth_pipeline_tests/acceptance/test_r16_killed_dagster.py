@@ -57,11 +57,26 @@ def dagster_home(tmp_path_factory, postgres_server) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def daemon(dagster_home) -> Iterator[subprocess.Popen[str]]:
+def product_url(postgres_server, migrated_template) -> Iterator[str]:
+    """The product's own database, which some sensors look into."""
+    name = f"growth_product_{os.getpid()}"
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {migrated_template}")
+    yield postgres_server.url(name)
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def daemon(dagster_home, product_url) -> Iterator[subprocess.Popen[str]]:
     """Carries out one iteration an order, each in a process of its own."""
     with subprocess.Popen(
         [sys.executable, "-m", "growth_pipeline_tests.fakes.dagster_daemon_process"],
-        env=plain_environment(DAGSTER_HOME=str(dagster_home), GROWTH_HISTORY_START="2025-01"),
+        env=plain_environment(
+            DAGSTER_HOME=str(dagster_home),
+            GROWTH_DATABASE_URL=product_url,
+            GROWTH_HISTORY_START="2025-01",
+        ),
         cwd=SOURCE,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

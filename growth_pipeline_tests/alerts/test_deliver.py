@@ -8,6 +8,7 @@ import pytest
 from growth_pipeline.alerts.decide import Alert
 from growth_pipeline.alerts.deliver import (
     CLAIM_LEASE,
+    SETTLE_AFTER,
     ChannelRefusedError,
     OutcomeUnknownError,
     Sent,
@@ -19,6 +20,7 @@ from growth_pipeline.alerts.store import AlertStore
 
 NOW = datetime(2025, 11, 1, 0, 5, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
+SETTLED = NOW + SETTLE_AFTER
 MUCH_LATER = NOW + CLAIM_LEASE + timedelta(seconds=1)
 
 
@@ -219,9 +221,45 @@ def test_a_channel_that_can_be_read_back_gets_each_alert_exactly_once(store, dat
     add(store, an_alert(1), channels=("github",))
     channel = FakeChannel("github", batch=1, outcomes=[outcome], readable=True)
     send_what_waits(store, channel)
-    send_what_waits(store, channel, at=LATER)
+    send_what_waits(store, channel, at=SETTLED)
     assert channel.taken == ["key-1"]
     assert states(database)["github", "key-1"] == "sent"
+
+
+def test_an_unknown_outcome_is_not_read_back_before_it_can_have_taken_effect(store, database):
+    add(store, an_alert(1), an_alert(2), channels=("github",))
+    channel = FakeChannel("github", batch=1, outcomes=["lost before"], readable=True)
+    channel.threads = True
+    send_what_waits(store, channel)
+    send_what_waits(store, channel, at=SETTLED - timedelta(seconds=1))
+    assert states(database)["github", "key-1"] == "unknown"
+    assert channel.taken == ["key-2"], "another problem does not wait for it"
+    send_what_waits(store, channel, at=SETTLED)
+    assert channel.taken == ["key-2", "key-1"]
+
+
+def test_an_issue_that_github_makes_after_our_timeout_is_not_made_again(
+    store, github, github_channel
+):
+    add(store, an_alert(1), channels=("github",))
+    github.faults = ["late"]
+    for seconds in (0, 10, 30, 60, 120, 180, 240):
+        github.ahead = seconds
+        send_what_waits(store, github_channel, at=NOW + timedelta(seconds=seconds))
+    assert len(github.issues) == 1
+    assert store.unsent(1) == []
+
+
+def test_one_alert_that_cannot_be_read_back_stays_unknown_and_holds_up_no_other(store, database):
+    add(store, an_alert(1), channels=("github",))
+    channel = FakeChannel("github", batch=1, outcomes=["lost before"], readable=True)
+    channel.threads = True
+    send_what_waits(store, channel)
+    add(store, an_alert(2), channels=("github",))
+    channel.find = FakeChannel(readable=False).find
+    delivered = send_what_waits(store, channel, at=SETTLED)
+    assert (delivered.sent, delivered.unknown) == (1, 1)
+    assert states(database)["github", "key-1"] == "unknown"
 
 
 def test_an_alert_claimed_by_a_deliverer_that_died_is_told_again_after_its_lease(store, database):
@@ -356,7 +394,7 @@ def test_a_heartbeat_whose_answer_was_lost_is_sent_again(store, monitor, heartbe
     beat = Alert("k1", "heartbeat", "h", "has run", "", audience="heartbeat")
     store.add([], lambda known: [beat], channels=[heartbeat_channel], now=NOW)
     monitor.faults = ["lost"]
-    for minute in range(2):
+    for minute in (0, 1, 2):
         send_what_waits(store, heartbeat_channel, at=NOW + timedelta(minutes=minute))
     assert monitor.beats == 2
     assert store.channels_with_work(now=MUCH_LATER) == set()

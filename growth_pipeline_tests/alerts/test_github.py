@@ -1,6 +1,8 @@
 """The GitHub channel against a repository on loopback: one open issue a problem."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,7 +12,15 @@ from growth_pipeline.alerts.deliver import (
     Sent,
     WaitingAlert,
 )
-from growth_pipeline.alerts.github import GitHubChannel, fence, marker, mention_of
+from growth_pipeline.alerts.github import (
+    LABEL,
+    PAGE_LENGTH,
+    PAGES_READ,
+    GitHubChannel,
+    fence,
+    marker,
+    mention_of,
+)
 from growth_pipeline.alerts.outbound import OutboundTransport
 from growth_pipeline.core.errors import ConfigurationError
 
@@ -70,6 +80,95 @@ def test_the_issue_is_found_behind_more_than_one_page_of_others(github, github_c
         github._create({"title": f"other {number}", "body": "text"})
     assert github_channel.send([an_alert(key="key-2")]).external_id == "1"
     assert len(github.issues) == 151
+
+
+def test_our_issue_is_found_whatever_else_is_open_in_the_repository(github, github_channel):
+    github_channel.send([an_alert()])
+    others = {"login": "octocat", "type": "User"}
+    for number in range(PAGES_READ * PAGE_LENGTH):
+        github._create({"title": f"other {number}", "body": "text"}, others)
+    assert github_channel.find(an_alert()) == "1"
+    assert github_channel.send([an_alert(key="key-2")]).external_id == "1"
+
+
+def test_more_issues_than_are_read_are_unknown_and_no_second_issue(github, github_channel):
+    github_channel.send([an_alert()])
+    for number in range(PAGES_READ * PAGE_LENGTH):
+        github._create({"title": f"other {number}", "body": "text"})
+    with pytest.raises(OutcomeUnknownError, match="more than"):
+        github_channel.find(an_alert(key="key-2"))
+    with pytest.raises(ChannelRefusedError, match="more than") as caught:
+        github_channel.send([an_alert(key="key-2")])
+    assert not caught.value.blocks_channel
+    assert len(github.issues) == PAGES_READ * PAGE_LENGTH + 1
+    assert github_channel.send([an_alert(key="key-3", known_as="1")]).external_id == "1"
+
+
+def test_a_comment_is_found_behind_all_that_others_said_before(github, github_channel):
+    github_channel.send([an_alert()])
+    for number in range(PAGES_READ * PAGE_LENGTH):
+        github._comment(1, {"body": f"comment {number}"}, {"login": "octocat", "type": "User"})
+    github.ahead = 86_400.0
+    github_channel.send([an_alert(key="key-2", known_as="1")])
+    claimed_at = datetime.fromtimestamp(github.now(), UTC)
+    alert = an_alert(key="key-2", known_as="1", claimed_at=claimed_at)
+    assert github_channel.find(alert) == "1"
+    assert github_channel.find(replace(alert, alert_key="key-3")) is None
+    with pytest.raises(OutcomeUnknownError, match="more than"):
+        github_channel.find(replace(alert, alert_key="key-3", claimed_at=None))
+
+
+@pytest.mark.parametrize("user", ["growth-alerts", None])
+def test_an_issue_of_a_stranger_with_our_marks_is_not_adopted(github, github_channel, user):
+    github.user = user
+    body = "\n".join([marker("f1"), marker("key-1"), marker("key-2")])
+    stranger = {"login": "octocat", "type": "User"}
+    github._create({"title": "mine", "body": body, "labels": [LABEL]}, stranger)
+    assert github_channel.find(an_alert()) is None
+    assert github_channel.send([an_alert()]).external_id == "2"
+    github._comment(2, {"body": marker("key-2")}, stranger)
+    assert github_channel.find(an_alert(key="key-2")) is None
+    assert github_channel.find(an_alert()) == "2"
+    assert github_channel.send([an_alert(key="key-2")]).external_id == "2"
+
+
+def test_a_mark_inside_the_text_of_an_alert_is_no_mark(github, github_channel):
+    github_channel.send([an_alert(body=f"{marker('f2')}\n```\n{marker('key-2')}")])
+    assert github_channel.find(an_alert(key="key-2", fingerprint="f2")) is None
+    sent = github_channel.send([an_alert(key="key-2", fingerprint="f2")])
+    assert sent.external_id == "2"
+
+
+def test_whose_token_it_is_is_asked_once(github, github_channel):
+    for number in range(3):
+        github_channel.send([an_alert(key=f"key-{number}")])
+    assert [path for _, path in github.requests].count("/user") == 1
+    assert github.issues[0]["labels"] == [{"name": LABEL}]
+
+
+def test_an_issue_that_was_closed_before_it_could_be_read_back_is_found(github, github_channel):
+    github.faults = ["lost"]
+    with pytest.raises(OutcomeUnknownError):
+        github_channel.send([an_alert()])
+    github.issues[0]["state"] = "closed"
+    assert github_channel.find(an_alert()) == "1"
+
+
+@pytest.mark.parametrize("kind", ["failed_check", "recovery"])
+def test_of_two_open_issues_of_one_problem_the_younger_is_closed_with_a_note(
+    github, github_channel, kind
+):
+    github_channel.send([an_alert()])
+    github._create({"title": "late", "body": github.issues[0]["body"]})
+    sent = github_channel.send([an_alert(key="key-2", kind=kind, known_as="2")])
+    assert sent == Sent("1", 3)
+    assert sent.requests <= GitHubChannel.requests
+    younger = github.issues[1]
+    assert younger["state"] == "closed"
+    assert "#1" in younger["body"].splitlines()[0]
+    assert marker("f1") in younger["body"]
+    assert github.issues[0]["state"] == ("closed" if kind == "recovery" else "open")
+    assert github.comments[2] == []
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,90 @@ def test_the_timer_asks_for_one_delivery_at_a_time(instance):
     assert asked.skip_message == "a delivery is under way"
 
 
+@dg.op
+def tells():
+    pass
+
+
+@dg.op
+def breaks():
+    raise dg.Failure("Postgres does not answer")
+
+
+def a_delivery(instance, about_run, *, fails):
+    """A finished run of the delivering job, about a run."""
+
+    @dg.job(name=DELIVER_JOB)
+    def job():
+        (breaks if fails else tells)()
+
+    tags = {"growth/about_run": about_run}
+    return job.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+
+
+def asked_again(instance, *, after):
+    at = datetime.now(UTC) + after
+    asked = timer(instance, FakeStoreOfAnyTime(), at=at)
+    return asked if isinstance(asked, list) else []
+
+
+class FakeStoreOfAnyTime(FakeStore):
+    """Nothing is due, whenever it is asked."""
+
+    def watched_since(self, name, *, now):
+        return now
+
+    def audited_at(self, months):
+        return None
+
+
+SOON = timedelta(minutes=2)
+
+
+def test_a_delivery_that_failed_is_asked_for_again_about_the_same_run(instance):
+    told_of = finish(instance, broken)
+    a_delivery(instance, told_of.run_id, fails=True)
+    (first,) = asked_again(instance, after=SOON)
+    assert first.run_config == about(instance, told_of, run_failure_alert_sensor).run_config
+    assert first.tags["growth/about_run"] == told_of.run_id
+    (same,) = asked_again(instance, after=SOON)
+    assert same.run_key == first.run_key
+    a_delivery(instance, told_of.run_id, fails=True)
+    (second,) = asked_again(instance, after=timedelta(minutes=5))
+    assert second.run_key != first.run_key
+
+
+def test_a_run_that_was_told_in_the_end_is_not_asked_about_again(instance):
+    told_of = finish(instance, broken)
+    a_delivery(instance, told_of.run_id, fails=True)
+    a_delivery(instance, told_of.run_id, fails=False)
+    assert asked_again(instance, after=SOON) == []
+
+
+def test_a_failed_delivery_of_what_time_brings_is_not_asked_for_again(instance):
+    a_delivery(instance, "time", fails=True)
+    a_delivery(instance, "a run that was deleted", fails=True)
+    assert asked_again(instance, after=SOON) == []
+
+
+def test_asking_again_waits_longer_each_time_and_ends_after_three_days(instance):
+    told_of = finish(instance, broken)
+    for _ in range(3):
+        a_delivery(instance, told_of.run_id, fails=True)
+    assert asked_again(instance, after=timedelta(minutes=2)) == []
+    assert len(asked_again(instance, after=timedelta(minutes=10))) == 1
+    assert len(asked_again(instance, after=timedelta(days=2, hours=23))) == 1
+    assert asked_again(instance, after=timedelta(days=3, hours=1)) == []
+
+
+def test_one_tick_asks_about_ten_runs_at_most(instance):
+    runs = [finish(instance, broken).run_id for _ in range(12)]
+    for run_id in runs:
+        a_delivery(instance, run_id, fails=True)
+    asked = asked_again(instance, after=SOON)
+    assert [one.tags["growth/about_run"] for one in asked] == runs[:10]
+
+
 def test_the_timer_is_given_the_real_outbox_by_the_definitions(instance, database_url, monkeypatch):
     monkeypatch.setenv("GROWTH_DATABASE_URL", database_url)
     repository = build_defs().get_repository_def()

@@ -114,7 +114,10 @@ class Company:
             }
         )
 
-    def refund(self, number: int, amount: int, *, of: int, **fields: Any) -> None:
+    def refund(
+        self, number: int, amount: int, *, of: int, moved: bool = True, **fields: Any
+    ) -> None:
+        """A refund; `moved`: with its balance transaction."""
         status = fields.get("status", "succeeded")
         refund = {
             "id": f"re_{number}",
@@ -127,6 +130,8 @@ class Company:
             **fields,
         }
         self.objects["refunds"].append(refund)
+        if moved and status == "succeeded":
+            self._move(refund, -amount, "refund")
         if status in {"succeeded", "pending"}:
             for charge in self.objects["charges"]:
                 if charge["id"] == refund["charge"]:
@@ -140,8 +145,10 @@ class Company:
         of: int,
         withdrawn: int = 0,
         reinstated: int = 0,
+        moved: bool = True,
         **fields: Any,
     ) -> None:
+        """A dispute; `moved`: with the balance transaction of its funds."""
         self.objects["disputes"].append(
             {
                 "id": f"dp_{number}",
@@ -156,8 +163,26 @@ class Company:
                 **fields,
             }
         )
+        if moved and withdrawn != reinstated:
+            self._move(self.objects["disputes"][-1], reinstated - withdrawn, "adjustment")
         for charge in self.objects["charges"]:
             charge["disputed"] |= charge["id"] == f"ch_{of}"
+
+    def _move(self, thing: Mapping[str, Any], amount: int, kind: str) -> None:
+        self.other(
+            "balance_transactions",
+            id=f"txn_{thing['id']}",
+            created=thing["created"],
+            currency=thing["currency"],
+            amount=amount,
+            fee=0,
+            net=amount,
+            type=kind,
+            reporting_category="dispute" if kind == "adjustment" else kind,
+            source=thing["id"],
+            status="available",
+            available_on=thing["created"],
+        )
 
     def other(self, resource: str, **fields: Any) -> None:
         self.objects[resource].append({"created": epoch(NOON), **fields})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import typing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 import stripe
 
@@ -15,9 +18,21 @@ from growth_pipeline.audit.balance import (
     part_of,
 )
 from growth_pipeline.audit.codes import Severity
+from growth_pipeline.audit.evidence import Frame, bridge_finding
 from growth_pipeline.audit.findings import Verdict
-from growth_pipeline_tests.audit.company import NOON, NOVEMBER, SEPTEMBER, epoch, found
+from growth_pipeline_tests.audit.company import (
+    AS_OF,
+    LIVE,
+    NOON,
+    NOVEMBER,
+    OCTOBER,
+    SEPTEMBER,
+    epoch,
+    found,
+)
 from growth_pipeline_tests.audit.test_payouts import payout
+
+LATE = epoch(NOVEMBER.start) - 3600  # too young to be missed
 
 
 def move(company, name, amount, *, fee=0, kind, category=None, source=None, **fields):
@@ -59,7 +74,6 @@ def test_the_money_of_a_month_walks_to_its_payouts(company):
     company.payment(1, 20_000)
     company.payment(2, 5_000, booked={"refunded_minor": 3_000})
     company.refund(1, 3_000, of=2)
-    move(company, "re_1", -3_000, kind="refund", source="re_1")
     move(company, "fee", -200, kind="stripe_fee", category="fee")
     payout(company, 1, 15_000, automatic=False)
     audit = company.audit()
@@ -87,10 +101,16 @@ def test_money_that_moves_in_another_month_or_currency_is_named(company):
     company.objects["balance_transactions"][-1] |= {
         "currency": "usd", "amount": 6_000, "fee": 0, "net": 6_000,
     }  # fmt: skip
-    company.payment(2, 400, balance_transaction=None)
+    company.payment(
+        2,
+        400,
+        balance_transaction=None,
+        created=LATE,
+        booked={"created_at": datetime.fromtimestamp(LATE, UTC)},
+    )
     company.payment(3, 700)
     company.objects["balance_transactions"][-1] |= {"created": epoch(NOVEMBER.start) + 5}
-    company.refund(7, 100, of=99, created=epoch(SEPTEMBER.start) + 5)
+    company.refund(7, 100, of=99, moved=False, created=epoch(SEPTEMBER.start) + 5)
     move(company, "re_7", -100, kind="refund", source="re_7")
     audit = company.audit()
     assert audit.verdict is Verdict.PASS, found(audit)
@@ -115,13 +135,97 @@ def test_a_charge_whose_movement_is_another_amount_keeps_the_bridge_open(company
     company.payment(1, 1_000)
     company.objects["balance_transactions"][-1] |= {"amount": 900, "net": 870}
     audit = company.audit()
-    assert found(audit) == [("bridge_nonzero", "usd", {"usd": -100})]
+    assert found(audit) == [("bridge_nonzero", "settlement usd", {"usd": -100})]
     (finding,) = audit.findings
     assert finding.severity is Severity.HIGH
     assert finding.evidence["differing"] == [
         {"part": "charges", "id": "ch_1", "object_minor": 1_000, "moved_minor": 900}
     ]
+    assert lines(audit)["remainder"] == -100
+
+
+def unmoved(company):
+    """A charge, refund, dispute and payout of the 15th that nothing in the balance moved."""
+    company.payment(1, 1_000, balance_transaction=None, booked={"disputed_minor": 400})
+    company.payment(2, 5_000, booked={"refunded_minor": 300})
+    company.refund(1, 300, of=2, moved=False)
+    company.dispute(1, 400, of=1, withdrawn=400, moved=False)
+    payout(company, 1, 700, automatic=False)
+    company.objects["balance_transactions"].pop()
+
+
+def test_final_money_that_never_moved_is_named_after_a_week(company):
+    unmoved(company)
+    audit = company.audit()
+    assert found(audit) == [
+        ("balance_unlinked", "ch_1", {"usd": 1_000}),
+        ("balance_unlinked", "dp_1", {"usd": -400}),
+        ("balance_unlinked", "po_1", {"usd": -700}),
+        ("balance_unlinked", "re_1", {"usd": -300}),
+    ]
+    assert audit.verdict is Verdict.WARNING
+    assert lines(audit)["charges: without a balance transaction"] == -1_000
+    assert lines(audit)["payouts: without a balance transaction"] == 700
     assert lines(audit)["remainder"] == 0
+
+
+def test_within_a_week_money_may_still_be_on_its_way(company):
+    company.as_of = NOON + timedelta(days=7)
+    unmoved(company)
+    audit = company.audit()
+    assert found(audit) == []
+    assert lines(audit)["charges: not in the balance yet"] == -1_000
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"ch_1": {"balance_transaction": None}}, "names no balance transaction"),
+        ({"ch_1": {"balance_transaction": "txn_9"}, "txn_9": {"created": epoch(NOON)}}, "txn_9"),
+        ({"ch_1": {"balance_transaction": "txn_9"}, "txn_9": {"created": epoch(AS_OF)}}, None),
+        ({"ch_1": {"balance_transaction": "txn_9"}, "txn_9": {"created": 1_700_000_000}}, None),
+    ],
+)
+def test_stripe_is_asked_before_money_is_called_missing(company, told, reason):
+    company.payment(1, 1_000, balance_transaction=None)
+    audit = company.audit(confirm=lambda resource, one: told.get(one))
+    assert [one.object_id for one in audit.findings] == ["ch_1"] * (reason is not None)
+    assert all(reason in one.evidence["reason"] for one in audit.findings)
+
+
+def test_balance_lists_with_a_gap_call_nothing_missing(company):
+    company.payment(1, 1_000, balance_transaction=None)
+    company.payment(2, 5_000)
+    company.unwritten.add(("balance_transactions", NOVEMBER))
+    audit = company.audit()
+    assert "balance_unlinked" not in audit.counts
+    (section,) = [one for one in audit.sections if one["section"] == "balance"]
+    assert "1 objects have no balance transaction" in section["not_judged"][0]
+
+
+@pytest.mark.parametrize(
+    ("told", "impact"), [(-400, {}), (-900, {"usd": 500}), (None, {})],
+)  # fmt: skip
+def test_a_dispute_is_held_to_the_funds_that_it_names(company, told, impact):
+    """9.00 are disputed and 4.00 moved: right if the dispute's own transactions say 4.00 too."""
+    company.payment(1, 5_000, booked={"disputed_minor": 900})
+    moves = [] if told is None else [{"amount": told, "created": epoch(NOON)}]
+    raw = orjson.dumps({"balance_transactions": moves}).decode()
+    company.dispute(1, 900, of=1, withdrawn=900, moved=False, raw=raw)
+    move(company, "dp", -400, kind="adjustment", category="dispute", source="dp_1")
+    audit = company.audit()
+    assert found(audit) == [("bridge_nonzero", "settlement usd", impact)] * bool(impact)
+    assert lines(audit)["remainder"] == impact.get("usd", 0)
+
+
+def test_both_bridges_open_in_one_currency_are_two_findings_that_can_be_stored(company):
+    company.payment(1, 1_000)
+    company.objects["balance_transactions"][-1] |= {"amount": 900, "net": 870}
+    audit = company.audit()
+    other = bridge_finding("usd", {"remainder": 5}, Frame(LIVE, OCTOBER))
+    assert other.fingerprint not in {one.fingerprint for one in audit.findings}
+    company.store.publish(replace(audit, findings=(*audit.findings, other)))
+    assert len(company.store.findings(LIVE, OCTOBER)) == 2
 
 
 def test_a_partial_capture_of_an_old_version_is_no_difference(company):

@@ -97,6 +97,60 @@ def test_a_wrong_unit_says_more_than_who_wrote_the_row():
     assert cause(Trace(), code="mrr_drift", minor=pair, written_by={"hand"}) is Cause.UNIT_FACTOR
 
 
+CHARGE = ("charge", "ch_1")
+SECOND = ("refund", "re_2")
+
+
+def refunds(*, second_in_mirror: bool, second_minor: int = 9900) -> Trace:
+    """Stripe refunded 1.00, then more; the mirror knows the first and perhaps the second."""
+    known = {CHARGE: row(status="succeeded"), REFUND: row(amount="100", status="succeeded")}
+    second = {"amount": second_minor, "status": "succeeded"}
+    mirrored = known | ({SECOND: row(**second)} if second_in_mirror else {})
+    return Trace(mirrored, stripe={REFUND: {"amount": 100, "status": "succeeded"}, SECOND: second})
+
+
+def test_a_refund_that_was_lost_is_no_wrong_unit_though_the_sums_are_apart_by_a_hundred():
+    def told(trace: Trace, **more) -> Cause:
+        behind = (CHARGE, REFUND, SECOND)
+        return cause(trace, *behind, code="refund_missing", minor=[(10_000, 100)], **more)
+
+    assert told(refunds(second_in_mirror=False)) is Cause.NEVER_DELIVERED
+    assert told(refunds(second_in_mirror=False), written_by={"mirror"}) is Cause.NEVER_DELIVERED
+    assert told(refunds(second_in_mirror=True)) is Cause.UNIT_FACTOR, "nothing was lost"
+    assert told(refunds(second_in_mirror=False), mirror_is_right=True) is Cause.UNIT_FACTOR
+    other = refunds(second_in_mirror=False, second_minor=4000)
+    assert told(other) is Cause.UNIT_FACTOR, "40.00 that were lost do not make 99.00"
+
+
+def test_a_refund_whose_amount_nobody_knows_may_be_what_is_different():
+    trace = Trace({CHARGE: row()}, stripe={CHARGE: {"status": "active"}})
+    found = cause(trace, CHARGE, REFUND, code="refund_missing", minor=[(10_000, 100)])
+    assert found is Cause.NEVER_DELIVERED
+
+
+def test_a_refund_that_the_charge_alone_tells_of_and_the_mirror_missed_is_no_wrong_unit():
+    trace = Trace({CHARGE: row(amount_refunded=100)}, stripe={CHARGE: {"amount_refunded": 10_000}})
+    found = cause(trace, CHARGE, code="refund_missing", minor=[(10_000, 100)])
+    assert found is Cause.NEVER_DELIVERED
+
+
+def test_a_single_refund_booked_a_hundred_times_too_large_is_a_wrong_unit():
+    lost = Trace({CHARGE: row()}, stripe={REFUND: {"amount": 100}})
+    found = cause(lost, CHARGE, REFUND, code="refund_excess", minor=[(100, 10_000)])
+    assert found is Cause.UNIT_FACTOR
+
+
+def test_a_reference_to_nothing_that_no_row_of_the_books_has_is_nobodys_handling():
+    for kind in ("refund", "dispute"):
+        assert cause(Trace(), (kind, "x_1"), code="orphan_row") is Cause.AT_STRIPE
+    user = ("customer", "cus_none")
+    for right in (None, False, True):
+        found = cause(Trace(), user, code="orphan_row", mirror_is_right=right)
+        assert found is Cause.WRITTEN_BY_HAND
+    booked = cause(Trace(), CHARGE, code="orphan_row", written_by={"mirror"})
+    assert booked is Cause.HANDLED_WRONG
+
+
 def test_rows_of_other_writers_were_written_by_hand():
     assert cause(Trace(), written_by={"import"}) is Cause.WRITTEN_BY_HAND
     assert cause(Trace({SUB: row()}), written_by={"mirror", "hand"}) is Cause.HANDLED_WRONG

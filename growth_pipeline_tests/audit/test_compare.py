@@ -262,3 +262,10 @@ def test_subset_sums_are_every_sum_of_some():
     assert subset_sums([1, 2, 5]) == {1, 2, 3, 5, 6, 7, 8}
     assert subset_sums([]) == frozenset()
     assert subset_sums([1] * 11) == {1, 11}
+
+
+def test_a_rounding_hides_no_missing_refund():
+    """One unit less than captured, and a refund of 10.00 that is not booked."""
+    found = judge(a_payment(refunded_minor=1000), a_row(amount_minor=3999))
+    assert found.codes == ("amount_rounding", "refund_missing")
+    assert (found.severity, found.impacts) == (Severity.HIGH, {"usd": 3999 - 3000})

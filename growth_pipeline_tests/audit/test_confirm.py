@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from growth_pipeline.audit.confirm import Asker, FreshPayments, NoAnswer
+from growth_pipeline.audit.confirm import REFERENCE_TOTAL, Asker, FreshPayments, NoAnswer
 from growth_pipeline.core.errors import RemoteUnavailableError, UnknownValueError
 
 VERSION = "2026-10-28.endive"
@@ -64,6 +64,24 @@ def test_too_many_references_are_only_counted():
     answers = [asker.ask("customer", f"cus_{n}", is_payment=False) for n in range(3)]
     assert answers == [None, NoAnswer.UNASKED, NoAnswer.UNASKED]
     assert (asker.failures, asker.not_asked) == ({}, 2)
+
+
+def test_each_class_has_an_allowance_of_its_own_and_what_was_not_asked_is_counted():
+    asker = Asker(AStripe(), reference_limit=2)
+    for name in ("orphan_row", "duplicate_subscription"):
+        for number in range(3):
+            asker.ask("customer", f"{name}_{number}", is_payment=False, allowance=name)
+    assert asker.asked == 4
+    assert asker.unasked == {"orphan_row": 1, "duplicate_subscription": 1}
+    assert (asker.not_asked, asker.failures) == (2, {})
+
+
+def test_all_allowances_together_are_bounded():
+    asker = Asker(AStripe(), reference_limit=400)
+    for number in range(20 * 400):
+        asker.ask("customer", f"cus_{number}", is_payment=False, allowance=f"class {number % 20}")
+    assert asker.asked == REFERENCE_TOTAL
+    assert sum(asker.unasked.values()) == 20 * 400 - REFERENCE_TOTAL
 
 
 def test_a_source_that_fails_is_not_asked_again():

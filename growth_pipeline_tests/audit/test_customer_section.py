@@ -9,6 +9,7 @@ import pytest
 
 from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.subscription_records import Records
 from growth_pipeline_tests.audit.company import AS_OF, NOON, SEPTEMBER, Company, epoch
 from growth_pipeline_tests.audit.subscribers import Subscribers, a_price, a_subscription, an_item
 
@@ -148,6 +149,10 @@ def test_a_deletion_that_the_mirror_has_not_heard_of_is_found_by_asking(company,
     (found,) = findings(company, confirm=lambda *_: stub)
     assert (found.code, found.cause) == ("customer_deleted", Cause.NEVER_DELIVERED)
     assert told(company) == []  # nobody to ask: the list alone does not say what became of it
+    assert section(company)["not_judged"] == [
+        "Customers that may be customer_deleted, but about which Stripe gave no answer: 1. An "
+        "audit asks about a limited number of objects."
+    ]
 
 
 def test_deleted_customers_without_user_are_none(company, side):
@@ -223,3 +228,28 @@ def test_an_application_without_users_is_not_judged(company, side):
         "Users were not judged: the application has written no row of billing.user_customers for "
         "this account and mode."
     ]
+
+
+# --- many -------------------------------------------------------------------------------------------
+
+
+def test_who_left_since_an_older_file_was_read_pays_no_more(company, side):
+    side.user(9, a_customer(company, 9))
+    a_customer(company, 1)
+    old = a_subscription(1, created=epoch(SEPTEMBER.start))
+    side.listed(old)
+    company.objects["subscriptions"][-1]["fetched_from"] = SEPTEMBER.end
+    assert told(company) == [("customer_unmapped", "cus_1")]
+    side.mirrored({**old, "status": "canceled"}, state_from=NOON)
+    assert told(company) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 6])
+def test_many_mapped_customers_are_read_in_parts_that_leave_nothing_out(company, side, at_once):
+    from growth_pipeline_tests.audit.test_subscription_section import ListAlone
+
+    for number in range(1, 6):
+        side.user(number, f"cus_{number}")
+    parts = list(Records(ListAlone(company), rows_at_once=at_once).mapped_customers())
+    assert [one["id"] for part in parts for one in part] == [f"cus_{n}" for n in range(1, 6)]
+    assert all(len(part) <= at_once for part in parts)

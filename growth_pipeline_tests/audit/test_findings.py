@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from growth_pipeline.audit.codes import CODES, Cause, Severity
@@ -13,6 +15,7 @@ from growth_pipeline.audit.findings import (
     in_table_order,
     sort_findings,
     verdict_of,
+    without_twins,
 )
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
@@ -136,3 +139,22 @@ def test_suppressed_findings_do_not_count_for_the_verdict():
     assert verdict_of(findings, **nothing, remainders=[0]) is Verdict.PASS
     assert verdict_of(findings, **nothing, remainders=[1]) is Verdict.FAIL
     assert [one.to_dict()["suppression"] for one in findings] == [hidden, hidden]
+
+
+def test_two_findings_of_one_name_become_the_worse_one_that_names_the_other():
+    mild, bad, other = (
+        replace(a_finding(code, impact=impact), fingerprint=name)
+        for code, name, impact in (
+            ("missing_in_db", "same", -5),
+            ("missing_in_db", "same", -700),
+            ("duplicate_row", "own", 3),
+        )
+    )
+    kept = without_twins([mild, bad, other])
+    assert {one.fingerprint: one.impacts for one in kept} == {
+        "same": {"usd": -700},
+        "own": {"usd": 3},
+    }
+    (told,) = kept[0].evidence["also_found"]
+    assert told["impacts_minor"] == {"usd": -5}
+    assert "also_found" not in kept[1].evidence

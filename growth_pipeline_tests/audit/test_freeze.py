@@ -114,6 +114,26 @@ def test_a_closed_month_that_nothing_happened_to_has_an_empty_log(closed):
     assert check_close(audit.past).passed
 
 
+def test_a_row_that_comes_after_the_close_and_goes_again_is_logged_both_ways(closed):
+    execute(
+        closed,
+        "insert into billing.payments (account_id, livemode, charge_id, status, captured, currency,"
+        " amount_minor, created_at, written_by, written_at)"
+        " select account_id, livemode, 'ch_by_hand', status, captured, currency, 1710, created_at,"
+        " 'hand', %s from billing.payments where charge_id = 'ch_1'",
+        SIXTH + timedelta(hours=3),
+    )
+    came = closed.audit_and_keep(as_of=SEVENTH)
+    assert [one[3] for one in told(came)] == [1710]
+    execute(closed, "delete from billing.payments where charge_id = 'ch_by_hand'")
+    went = closed.audit_and_keep(as_of=EIGHTH)
+    assert sorted(one[3] for one in told(went)) == [-1710, 1710]
+    assert went.close["adds_up"] is True
+    again = closed.audit_and_keep(as_of=EIGHTH + timedelta(days=1))
+    assert sorted(one[3] for one in told(again)) == [-1710, 1710]
+    assert check_close(again.past).passed
+
+
 def test_a_refund_made_after_the_close_is_logged_on_both_sides_with_its_ids(closed):
     closed.refund(1, 300, of=1, created=epoch(SIXTH + timedelta(hours=1)))
     an_event(closed, "evt_r", made=SIXTH + timedelta(hours=1), received=SIXTH + timedelta(hours=2))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from growth_pipeline.audit.codes import Cause, Severity
-from growth_pipeline.audit.confirm import PAGE_LIMIT, StripeNow
+from growth_pipeline.audit.confirm import PAGE_LIMIT, Asker, NoAnswer, StripeNow
 from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.audit.payouts import arrival_code, is_itemised, line_minor
 from growth_pipeline.core.errors import GrowthError
@@ -125,7 +126,7 @@ def test_lines_that_added_up_once_are_not_listed_again(company):
     lines["po_2"].append(line(40))
     later = AS_OF + timedelta(hours=1)
     again = company.audit(confirm=answering(lines, asked), run_id="run-2", now=later)
-    assert asked == ["po_1", "po_2", "po_2"]
+    assert asked == ["po_2", "po_1", "po_2"]  # the smaller one first
     assert found(again) == []
     assert company.store.itemised_payouts(LIVE, OCTOBER) == {"po_1"}
 
@@ -183,19 +184,66 @@ def test_a_list_that_stripe_does_not_give_is_an_incomplete_source(company):
     assert found(audit) == [("source_incomplete", "stripe/balance_transactions", None)]
 
 
-def test_a_payout_longer_than_one_audit_reads_is_not_read_to_its_end(company):
-    payout(company, 1, 1200)
-    read = []
+def long_and_short(pages_of, read):
+    """Stripe with payouts of so many pages, one cent each; `read` counts pages by payout."""
 
-    def endless(resource, params):
-        while True:
-            read.append(1)
+    def pages(resource, params):
+        name = params.get("payout", resource)
+        for _ in range(pages_of[name]):
+            read[name] += 1
             yield [line(1)]
 
-    audit = company.audit(confirm=StripeNow(lambda resource, one: None, endless))
+    return StripeNow(lambda resource, one: None, pages)
+
+
+def test_a_payout_longer_than_one_audit_reads_is_not_read_to_its_end(company):
+    payout(company, 1, 1200)
+    read = Counter()
+    audit = company.audit(confirm=long_and_short({"po_1": 10**9}, read))
     assert found(audit) == []
-    assert len(read) == PAGE_LIMIT + 1
-    assert section(audit)["not_judged"]
+    assert read.total() <= PAGE_LIMIT + 2
+    (said,) = section(audit)["not_judged"]
+    assert "1 reconciled payouts" in said
+    assert "did not fit" in said
+
+
+def test_a_long_payout_keeps_no_other_from_being_added_up(company):
+    """One of 5,000 pages stands first in Stripe's list: two of 30 and 900 pages are still read."""
+    for number, pages in ((1, 5_000), (2, 30), (3, 900)):
+        payout(company, number, pages, created=epoch(NOON) + number)
+    read = Counter()
+    audit = company.audit(confirm=long_and_short({"po_1": 5_000, "po_2": 30, "po_3": 900}, read))
+    assert section(audit)["sides"]["itemised"]["payout_ids"] == ["po_2", "po_3"]
+    assert "1 reconciled payouts" in section(audit)["not_judged"][0]
+
+
+def test_each_audit_goes_on_with_the_payouts_that_did_not_fit(company):
+    """Two of 1,600 pages and one that never ends: each audit adds one up, and the third is said."""
+    told = {"po_1": 10**9, "po_2": 1_600, "po_3": 1_600}
+    for number in (1, 2, 3):
+        payout(company, number, 1_600 - (number == 1), created=epoch(NOON) + number)
+    added = []
+    for audited in range(4):
+        later = AS_OF + timedelta(hours=audited)
+        read = Counter()
+        audit = company.audit(
+            confirm=long_and_short(told, read), run_id=f"run-{audited}", now=later
+        )
+        company.store.publish(audit)
+        added.append(len(section(audit)["sides"]["itemised"]["payout_ids"]))
+        assert found(audit) == []
+        assert read.total() <= PAGE_LIMIT + 6
+    assert added[-1] == 2
+    assert added == sorted(added)
+
+
+def test_the_events_of_the_grace_have_pages_of_their_own():
+    """Lines of payouts use all their pages up; the events are still read."""
+    asker = Asker(long_and_short({"po_1": 10**9, "events": 3}, Counter()))
+    lines = asker.total_of("balance_transactions", {"payout": "po_1"}, lambda one: 1, pages=10**9)
+    assert lines is NoAnswer.TOO_LONG
+    assert asker.pages_left("balance_transactions") == 0
+    assert asker.total_of("events", {}, lambda one: 1) == (3, 3)
 
 
 def test_a_payout_in_its_grace_is_not_judged(company):

@@ -72,9 +72,26 @@ def test_a_file_of_two_audits_stays_if_one_of_them_must():
     assert cleaning.forgotten == (reports[0].audit_id,), "what is left of it is the other's"
 
 
-def test_a_file_that_no_audit_knows_goes_by_its_age():
-    cleaning = plan_cleaning([a_file("x.json"), a_file("y.json", YOUNG)], [], older_than=LIMIT)
+def test_a_file_that_no_audit_knows_goes_by_its_age_beside_those_of_audits_that_are_known():
+    files = [a_file("x.json"), a_file("y.json", YOUNG), a_file("a.md")]
+    kept = a_report("a.md", because=["newest of its month"])
+    cleaning = plan_cleaning(files, [kept], older_than=LIMIT)
     assert cleaning.removed == (a_file("x.json").path,)
+    assert cleaning.left_alone == {}
+
+
+def test_a_database_without_reports_removes_nothing():
+    cleaning = plan_cleaning([a_file("x.json"), a_file("y.md")], [], older_than=LIMIT)
+    assert (cleaning.removed, cleaning.kept) == ((), 0)
+    assert cleaning.left_alone == {"reports/audit/acct_1/live": 2}
+
+
+@pytest.mark.parametrize("folder", ["acct_1/test", "acct_2/live", "acct_1/lively", "acct_1"])
+def test_reports_of_another_database_that_shares_the_lake_are_left_alone(folder):
+    theirs = ArtifactFile(f"reports/audit/{folder}/2025-10/x.md", 10, OLD)
+    cleaning = plan_cleaning([theirs, a_file("a.md")], [a_report("a.md")], older_than=LIMIT)
+    assert cleaning.removed == (a_file("a.md").path,)
+    assert list(cleaning.left_alone.values()) == [1]
 
 
 def test_only_reports_of_audits_are_ever_removed():

@@ -5,7 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from growth_pipeline.audit.schedules import daily_audit_schedule, due_months
+from growth_pipeline.audit.schedules import (
+    AUDIT_DAY_TAG,
+    daily_audit_schedule,
+    due_months,
+    older_months,
+    older_months_audit_schedule,
+)
 from growth_pipeline.audit.sensors import (
     FINDINGS,
     FIRST_EXTRACT,
@@ -148,3 +154,96 @@ def test_the_sensor_asks_for_a_missing_audit_once_a_day_and_not_for_one_that_is_
             dg.AssetMaterialization(FINDINGS, partition=request.partition_key)
         )
     assert tick(instance).run_requests == []
+
+
+# --- older months ------------------------------------------------------------------------------
+
+LONG_AGO = Month(2020, 1)
+
+
+def due(day: date, tz: str = "UTC") -> list[Month]:
+    return due_months(day, previous_month_days=5, close_after_days=5, tz=tz)
+
+
+@pytest.mark.parametrize("tz", ["UTC", "America/Los_Angeles", "Pacific/Auckland"])
+def test_each_of_the_last_twelve_months_is_audited_at_least_once_a_week(tz):
+    """Day after day, by the daily schedule and on Sundays by the other, for four years."""
+    audited: dict[Month, date] = {}
+    asked = 0
+    for number in range(4 * 366):
+        day = date(2024, 1, 1) + timedelta(days=number)
+        running = Month(day.year, day.month)
+        months = list(due(day, tz))
+        if day.isoweekday() == 7:
+            months += older_months(day, count=12, first=LONG_AGO, due=months, tz=tz)
+        assert len(months) == len(set(months)), "no month twice a day"
+        audited |= dict.fromkeys(months, day)
+        if number < 7:
+            continue
+        wanted = running
+        for _ in range(12 - (day.day == 1)):  # on the 1st a zone may still be a month behind
+            wanted = wanted.previous
+            assert day - audited[wanted] < timedelta(days=7), (wanted, day)
+            asked += 1
+    assert asked > 16_000
+
+
+def test_older_months_come_newest_first_none_before_the_history_and_none_that_is_due():
+    sunday = date(2026, 3, 15)
+    keys = [one.key for one in older_months(sunday, count=3, first=LONG_AGO, due=[])]
+    assert keys == ["2026-02", "2026-01", "2025-12"]
+    first = Month(2026, 1)
+    assert [one.key for one in older_months(sunday, count=3, first=first, due=[])] == keys[:2]
+    without = older_months(sunday, count=3, first=first, due=[Month(2026, 2)])
+    assert without == [Month(2026, 1)]
+    assert older_months(sunday, count=0, first=LONG_AGO, due=[]) == []
+    assert older_months(sunday, count=3, first=Month(2026, 3), due=[]) == []
+    assert older_months(sunday, count=3, first=Month(2030, 1), due=[]) == []
+
+
+def ask_older(kept, moment: datetime):
+    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)
+    return older_months_audit_schedule(context)
+
+
+def has_extracts(kept) -> None:
+    instance.report_runless_asset_event(dg.AssetMaterialization(FIRST_EXTRACT, partition="2025-01"))
+
+
+def test_on_sunday_each_older_month_is_asked_for_once_a_week_after_all_else(kept):
+    sunday = datetime(2026, 3, 15, 3, tzinfo=UTC)
+    assert isinstance(ask_older(kept, sunday), dg.SkipReason), "nothing was extracted yet"
+    has_extracts(kept)
+    requests = ask_older(kept, sunday)
+    assert [one.partition_key for one in requests] == [
+        *("2026-02", "2026-01", "2025-12", "2025-11", "2025-10", "2025-09"),
+        *("2025-08", "2025-07", "2025-06", "2025-05", "2025-04", "2025-03"),
+    ]
+    assert requests[0].run_key == "older:2026-W11:2026-02"
+    assert len({one.run_key for one in requests}) == 12
+    for request in requests:
+        assert request.tags == {"dagster/priority": "-10"}
+        assert AUDIT_DAY_TAG not in request.tags, "it is no sign of life of the daily audit"
+
+
+def test_on_a_sunday_on_which_the_month_before_is_due_anyway_it_is_not_asked_for_twice(kept):
+    has_extracts(kept)
+    requests = ask_older(kept, datetime(2026, 3, 1, 3, tzinfo=UTC))
+    assert requests[0].partition_key == "2026-01", "midnight had February"
+
+
+def test_older_months_can_be_switched_off(kept, monkeypatch):
+    has_extracts(kept)
+    monkeypatch.setenv("GROWTH_AUDIT__OLDER_MONTHS", "0")
+    for day in (15, 16):
+        skipped = ask_older(kept, datetime(2026, 3, day, 3, tzinfo=UTC))
+        assert isinstance(skipped, dg.SkipReason)
+
+
+def test_a_weekday_without_a_database_says_so_and_asks_for_nothing(kept, monkeypatch, tmp_path):
+    has_extracts(kept)
+    monkeypatch.delenv("GROWTH_DATABASE_URL", raising=False)
+    monkeypatch.setenv("GROWTH_STATE_DIR", str(tmp_path))
+    skipped = ask_older(kept, datetime(2026, 3, 16, 3, tzinfo=UTC))
+    assert isinstance(skipped, dg.SkipReason)
+    assert "the database cannot say what changed" in skipped.skip_message

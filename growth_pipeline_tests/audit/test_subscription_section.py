@@ -11,6 +11,7 @@ import pytest
 
 from growth_pipeline.audit.codes import CODES, Cause, Severity
 from growth_pipeline.audit.findings import Finding, Verdict
+from growth_pipeline.audit.matching import Window
 from growth_pipeline.audit.subscription_records import Records
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.storage.sql import load_sql
@@ -18,6 +19,7 @@ from growth_pipeline_tests.audit.company import (
     AS_OF,
     NOON,
     NOVEMBER,
+    OCTOBER,
     SEPTEMBER,
     VERSION,
     Company,
@@ -363,7 +365,10 @@ def test_an_access_to_nothing_is_unpaid(company, side):
     found = findings(company)
     assert [(one.code, one.object, one.impacts) for one in found] == [
         ("provisioned_not_paid", "entitlement", {"usd": 700}),
-        ("provisioned_not_paid", "entitlement", None),
+    ]
+    assert section(company)["not_judged"] == [
+        "Accesses to no subscription whose mrr_minor is null: 1. Whether they should be paid "
+        "(provisioned_not_paid) is not told: write 0 for those that are free."
     ]
     assert found[0].evidence["application"]["user_id"] == "user_1"
     assert found[0].action.endswith(f"Row of billing.entitlements: id {found[0].object_id}.")
@@ -560,6 +565,117 @@ def test_replaced_ended_and_other_subscriptions_double_nothing(company, side):
     assert told(company) == []
 
 
+def left_and_came_back(side: Subscribers, number: int = 1) -> None:
+    """Cancelled since September's file was frozen, and subscribed again; the mirror knows."""
+    gone_at = at(NOON - DAY)
+    old = numbered(number, a_subscription(created=at(SEPTEMBER.start), latest_invoice=None))
+    side.listed(old)
+    side.company.objects["subscriptions"][-1]["fetched_from"] = SEPTEMBER.end
+    gone = {**old, "status": "canceled", "canceled_at": gone_at, "ended_at": gone_at}
+    side.mirrored(gone, state_from=NOON - DAY)
+    again = numbered(number + 50, a_subscription())
+    side.add({**again, "customer": old["customer"]})
+
+
+def test_a_customer_who_left_and_came_back_has_one_subscription_and_costs_no_question(
+    company, side
+):
+    for number in range(1, 4):
+        left_and_came_back(side, number)
+    asked = []
+
+    def confirm(_: str, key: str) -> None:
+        asked.append(key)
+
+    assert told(company) == []
+    assert told(company, confirm=confirm) == []
+    assert asked == []
+
+
+def test_a_mirror_that_missed_an_end_does_not_override_a_newer_file(company, side):
+    gone_at = at(NOON - DAY)
+    old = a_subscription(created=at(SEPTEMBER.start), latest_invoice=None)
+    side.mirrored(old, state_from=SEPTEMBER.start)
+    side.listed({**old, "status": "canceled", "canceled_at": gone_at, "ended_at": gone_at})
+    side.add(a_subscription(2, customer="cus_1"))
+    assert told(company) == []
+
+
+def test_the_second_oldest_is_doubled_where_stripe_says_that_the_oldest_ended(company, side):
+    oldest = a_subscription(1, created=at(SEPTEMBER.start), latest_invoice=None)
+    side.mirrored(oldest)
+    second = side.add(a_subscription(2, customer="cus_1"))
+    third = side.add(a_subscription(3, customer="cus_1", created=at(NOON) + 60))
+    answers = {"sub_1": {**oldest, "status": "canceled"}, "sub_2": second, "sub_3": third}
+    (found,) = findings(company, confirm=lambda _, key: answers.get(key))
+    assert (found.code, found.object_id) == ("duplicate_subscription", "sub_3")
+    assert found.evidence["details"]["duplicate_subscription"] == {"with": ["sub_2"]}
+
+
+class SilentStripe:
+    """Answers about some ids; the audit's questions about all others are one too many."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+        from growth_pipeline.audit import audit, confirm
+
+        monkeypatch.setattr(
+            audit, "Asker", lambda how: confirm.Asker(how, reference_limit=limit)
+        )
+
+
+def problems(company: Company, **how: Any) -> dict[str, str]:
+    """Sources without a verdict, with the reason."""
+    found = company.audit(**how).findings
+    return {
+        one.object_id: str(one.evidence["reason"])
+        for one in found
+        if one.code == "source_incomplete"
+    }
+
+
+def test_a_double_that_stripe_could_not_be_asked_about_is_no_finding(
+    company, side, monkeypatch
+):
+    SilentStripe(monkeypatch, limit=0)
+    twice(side)
+    assert told(company, confirm=lambda *_: None) == []
+    assert section(company, confirm=lambda *_: None)["not_judged"] == [
+        "Subscriptions that may be duplicate_subscription, but about which Stripe gave no answer: "
+        "1. An audit asks about a limited number of objects."
+    ]
+    assert problems(company, confirm=lambda *_: None) == {}
+
+
+def test_high_candidates_beyond_the_questions_are_counted_and_leave_no_verdict(
+    company, side, monkeypatch
+):
+    SilentStripe(monkeypatch, limit=0)
+    side.provided(subscription_id="sub_none", has_access=True, mrr_minor=1900, currency="usd")
+    side.mirrored(a_subscription(7))
+    side.add(is_provided=False)
+    with company.database.connection() as connection:
+        connection.execute("delete from stripe.invoices")
+    end = AS_OF + timedelta(minutes=5)
+    now = a_subscription(3, status="past_due")
+    side.add(a_subscription(3), mirror=now, state_from=end, origin="fetch", event_id=None)
+    assert told(company, confirm=lambda *_: None) == []
+    said = section(company, confirm=lambda *_: None)["not_judged"]
+    counted = {
+        "subscription_missing": 2,
+        "subscription_status": 1,
+        "paid_not_provisioned": 1,
+    }
+    assert said == [
+        f"Subscriptions that may be {code}, but about which Stripe gave no answer: {number}. "
+        "An audit asks about a limited number of objects."
+        for code, number in counted.items()
+    ]
+    assert set(problems(company, confirm=lambda *_: None)) == {
+        "stripe/subscriptions",
+        "stripe/invoices",
+    }
+
+
 # --- too young, under way, asked again ------------------------------------------------------------------
 
 
@@ -680,6 +796,9 @@ class ListAlone:
         self._engine = company.engine
         self.scope = company.scope
         self.store = company.store
+        self.window = Window(
+            at(OCTOBER.start), at(OCTOBER.end), at(AS_OF), at(AS_OF - timedelta(hours=1))
+        )
 
     def of_month(self, _: str) -> pl.DataFrame:
         return self._frame

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.subscription_sides import (
     BilledItem,
     Catalogue,
     Entitlement,
     Pair,
     State,
+    Subscribed,
     state_of_object,
 )
 from growth_pipeline.audit.subscriptions import Diagnosis, judge, surplus_subscriptions
@@ -165,22 +167,58 @@ def test_nothing_is_said_about_access_while_the_application_is_silent(seed):
 
 def test_of_many_subscriptions_all_but_the_oldest_are_surplus(seed):
     chance = random.Random(seed)
-    states = []
-    for number in range(60):
-        raw = a_subscription(
-            number,
-            customer=f"cus_{chance.randrange(8)}",
-            created=epoch(NOON) + chance.randrange(50),
-            status=chance.choice(["active", "past_due", "trialing", "canceled", "unpaid"]),
+    products = ["prod_a", "prod_b", "prod_c"]
+    some = [
+        Subscribed(
+            f"sub_{number}",
+            f"cus_{chance.randrange(8)}",
+            epoch(NOON) + chance.randrange(50),
+            frozenset(chance.sample(products, chance.randint(0, 2))),
         )
-        states.append(state_of_object(raw, VERSION, Catalogue(), seen_from=AT))
-    chance.shuffle(states)
-    expected = set()
-    for customer in {one.customer for one in states}:
-        running = [
-            (one.created, one.id)
-            for one in states
-            if one.customer == customer and one.status in {"active", "past_due", "trialing"}
+        for number in range(60)
+    ]
+    chance.shuffle(some)
+    expected: dict[str, list[str]] = {}
+    for one in some:
+        older = [
+            (other.created, other.id)
+            for other in some
+            if other.customer == one.customer
+            and other.products & one.products
+            and (other.created, other.id) < (one.created, one.id)
         ]
-        expected |= {key for _, key in sorted(running)[1:]}
-    assert set(surplus_subscriptions(states)) == expected
+        if older:
+            expected[one.id] = [key for _, key in sorted(older)]
+    found = {key: [one.id for one in older] for key, older in surplus_subscriptions(some).items()}
+    assert found.keys() == expected.keys()
+    # Of a crowd only the oldest few are told, per product.
+    assert all(set(older) <= set(expected[key]) for key, older in found.items())
+    assert all(older[0] == expected[key][0] for key, older in found.items())
+
+
+def test_a_class_that_comes_first_hides_no_worse_one_and_no_money(seed):
+    """Written by hand: (what is changed, classes, severity, impact)."""
+    chance = random.Random(seed)
+    right = a_right_pair(chance)
+    while right.pair.stripe is None or right.pair.stripe.status != "active" or right.monthly < 100:
+        right = a_right_pair(chance)
+    monthly, usd = right.monthly, {"usd": right.monthly}
+    end = right.pair.stripe.items[0].period_end
+    doubled = replace(right.pair, doubled=("sub_0",))
+    without_access = replace(doubled, entitlement=None)
+    late = row(right, access_ends_at=end + HOUR + 1)
+    drifted = row(right, access_ends_at=end + HOUR + 1, mrr_minor=monthly + 7)
+    cases = [
+        (doubled, ("duplicate_subscription",), Severity.MEDIUM, usd),
+        (
+            without_access,
+            ("duplicate_subscription", "paid_not_provisioned"),
+            Severity.HIGH,
+            usd,
+        ),
+        (late, ("period_mismatch",), Severity.MEDIUM, {}),
+        (drifted, ("period_mismatch", "mrr_drift"), Severity.HIGH, {"usd": 7}),
+    ]
+    for pair, codes, severity, impacts in cases:
+        found = diagnosed(pair)
+        assert (found.codes, found.severity, found.impacts) == (codes, severity, impacts)

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from growth_pipeline.alerts.assets import outbox
+from growth_pipeline.alerts.decide import AlertPolicy
 from growth_pipeline.alerts.store import AlertStore
 from growth_pipeline.billing.assets import mirror
 from growth_pipeline.billing.checks import (
@@ -98,6 +99,7 @@ def test_an_unknown_version_becomes_an_alert_and_its_end_a_recovery(store, insta
             resources={
                 "alert_store": AlertStore(database),
                 "alert_channels": [],
+                "alert_policy": AlertPolicy(escalate_after_days=0, audit_hours=0),
                 "dagster_url": None,
                 "clock": lambda: NOW,
             },
@@ -112,7 +114,7 @@ def test_an_unknown_version_becomes_an_alert_and_its_end_a_recovery(store, insta
     with database.connection() as connection:  # somebody pinned the endpoint and had it sent again
         connection.execute("delete from billing.inbox")
     (recovery,) = told(run_mirror(store, instance))
-    assert recovery.startswith("alert: Recovered")
+    assert recovery.startswith("alert: HIGH: Recovered")
 
 
 def test_an_old_event_keeps_its_old_version_and_is_read_by_its_own_adapter(store, database):

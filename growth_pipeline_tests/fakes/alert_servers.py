@@ -8,15 +8,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 SLOW_SECONDS = 1.5
+LATE_SECONDS = 45.0
 CLIENT_TIMEOUT = 0.5
 
 
 class FakeServer:
     """Answers writes as `faults` says, one word a write: ok, a status, lost (taken), slow (taken).
 
+    "late": the line breaks, and the write takes effect LATE_SECONDS later by this server's clock.
     A status may name its Retry-After in seconds: "429:30". `arrivals` are the instants
     of writes, `ahead` how many seconds their clock is before the real one.
     """
@@ -28,8 +32,20 @@ class FakeServer:
         self.ahead = 0.0
         self.slow_seconds = SLOW_SECONDS
         self.url = ""
+        self.late: list[tuple[float, str, str, bytes]] = []
 
     counts_reads = False
+
+    def now(self) -> float:
+        """Seconds since 1970 by this server's clock."""
+        return time.time() + self.ahead
+
+    def catch_up(self) -> None:
+        """Writes that were begun long enough ago take effect."""
+        due = [one for one in self.late if one[0] <= self.now()]
+        self.late = [one for one in self.late if one not in due]
+        for _, method, path, body in due:
+            self.handle(method, path, body)
 
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, object]:
         raise NotImplementedError
@@ -66,44 +82,87 @@ class FakeMonitor(FakeServer):
 
 
 class FakeGitHub(FakeServer):
-    """Issues and comments of one repository, as the REST API gives them."""
+    """Issues and comments of one repository, as the REST API gives them.
+
+    `user` is whose token it is; None: an app's token, which may not ask and writes as a bot.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.user: str | None = "growth-alerts"
         self.issues: list[dict] = []
         self.comments: dict[int, list[dict]] = {}
 
     def handle(self, method, path, body):
         route, _, query = path.partition("?")
         sent = json.loads(body) if body else {}
+        asked = dict(parse_qsl(query))
+        if route == "/user":
+            return (200, {"login": self.user}) if self.user else (403, {"message": "no user"})
         found = re.fullmatch(r"/repos/acme/books/issues(?:/(\d+)(/comments)?)?", route)
         if not found:
             return 404, {"message": "Not Found"}
         if found[1] is None:
-            return self._create(sent) if method == "POST" else (200, self._list(query))
+            return self._create(sent) if method == "POST" else (200, self._list(asked))
         number = int(found[1])
         if number > len(self.issues):
             return 404, {"message": "Not Found"}
         if found[2]:
-            return self._comment(number, sent) if method == "POST" else (200, self.comments[number])
+            if method == "POST":
+                return self._comment(number, sent)
+            return 200, self._page(self.comments[number], asked)
         issue = self.issues[number - 1]
-        issue.update({name: sent[name] for name in ("state", "title") if name in sent})
+        if method == "PATCH":
+            changed = {name: sent[name] for name in ("state", "title", "body") if name in sent}
+            issue.update(changed, updated_at=self._said_at())
         return 200, issue
 
-    def _create(self, sent):
-        issue = {"number": len(self.issues) + 1, "state": "open", **sent}
+    def _said_at(self):
+        return datetime.fromtimestamp(self.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _author(self):
+        if self.user:
+            return {"login": self.user, "type": "User"}
+        return {"login": "growth-app[bot]", "type": "Bot"}
+
+    def _create(self, sent, author=None):
+        issue = {
+            "number": len(self.issues) + 1,
+            "state": "open",
+            **sent,
+            "labels": [{"name": name} for name in sent.get("labels", ())],
+            "user": author or self._author(),
+            "updated_at": self._said_at(),
+        }
         self.issues.append(issue)
         self.comments[issue["number"]] = []
         return 201, issue
 
-    def _list(self, query):
-        page = int(re.search(r"(?:^|&)page=(\d+)", query)[1])
-        is_open = [issue for issue in reversed(self.issues) if issue["state"] == "open"]
-        return is_open[(page - 1) * 100 : page * 100]
+    def _list(self, asked):
+        listed = [
+            issue
+            for issue in reversed(self.issues)
+            if asked.get("state", "open") in ("all", issue["state"])
+            and asked.get("creator", issue["user"]["login"]) == issue["user"]["login"]
+            and {"name": asked.get("labels")} in [*issue["labels"], {"name": None}]
+        ]
+        return self._page(listed, asked)
 
-    def _comment(self, number, sent):
-        self.comments[number].append(sent)
-        return 201, sent
+    def _page(self, listed, asked):
+        since = asked.get("since")
+        if since:
+            begin = datetime.fromisoformat(since.replace("Z", "+00:00"))
+            listed = [
+                one for one in listed if datetime.fromisoformat(one["updated_at"]) >= begin
+            ]
+        page, length = int(asked.get("page", 1)), int(asked.get("per_page", 30))
+        return listed[(page - 1) * length : page * length]
+
+    def _comment(self, number, sent, author=None):
+        comment = {**sent, "user": author or self._author(), "updated_at": self._said_at()}
+        self.comments[number].append(comment)
+        self.issues[number - 1]["updated_at"] = comment["updated_at"]
+        return 201, comment
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,15 +184,20 @@ class Handler(BaseHTTPRequestHandler):
         fake = self.server.fake
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fake.requests.append((self.command, self.path))
+        fake.catch_up()
         writes = self.command != "GET" or fake.counts_reads
         if writes:
-            fake.arrivals.append(time.time() + fake.ahead)
+            fake.arrivals.append(fake.now())
         fault = fake.faults.pop(0) if writes and fake.faults else "ok"
         status, _, wait = fault.partition(":")
         if status.isdigit():
             headers = {"Retry-After": wait} if wait else {}
             headers |= {"Location": "http://127.0.0.1:1/inside"} if status[0] == "3" else {}
             self._send(int(status), {"message": "no"}, headers)
+            return
+        if fault == "late":
+            fake.late.append((fake.now() + LATE_SECONDS, self.command, self.path, body))
+            self.connection.close()
             return
         status, answer = fake.handle(self.command, self.path, body)
         if fault == "lost":  # it was taken, and then the line broke

@@ -103,6 +103,29 @@ def test_a_finding_is_suppressed_and_counts_again(growth, audited):
     assert "nothing of it is suppressed" in again.stderr
 
 
+def test_a_finding_that_outgrew_its_suppression_says_so_in_lists_and_pages(
+    growth, audited, database
+):
+    name = audited["duplicate_row"]
+    decide = ("suppress", name, "--reason", "a test sale", "--until", SOON, "--by", "ada")
+    decided = read(growth(*decide, "--json"))
+    assert (decided["severity"], decided["codes"]) == ("HIGH", ["duplicate_row"])
+    assert decided["impacts_minor"] == {"usd": 1000}
+    with database.connection() as connection:
+        connection.execute(
+            "update audit.findings set impact_minor = 9900000,"
+            ' evidence = evidence || \'{"impacts_minor": {"usd": 9900000}}\' where fingerprint = %s',
+            [name],
+        )
+    shown = read(growth("show", name, "--json"))
+    why = "its impact grew from USD 10.00 to USD 99,000.00"
+    assert shown["suppression"] is None
+    assert shown["outgrown"] == {"reason": "a test sale", "by": "ada", "until": SOON, "why": why}
+    assert f"no longer suppressed: {why}" in growth("list").stdout
+    said = f"counts:   {why}; the suppression until {SOON} by ada: a test sale"
+    assert said in growth("show", name).stdout
+
+
 def test_a_class_is_suppressed_as_a_whole_and_only_so_lifted(growth, audited):
     done = growth(
         *("suppress", "--code", "duplicate_row", "--month", "2025-10"),
@@ -153,7 +176,13 @@ def test_signs_that_steer_a_terminal_are_not_printed():
         **{"fingerprint": "f1", "month": "2025-10", "severity": "HIGH", "code": "duplicate_row"},
         **{"object": "charge", "object_id": "ch_\x1b[2J", "currency": "usd", "impact_minor": 5},
         **{"cause": "unknown", "action": "a\nb", "command": "c", "owner": None},
-        **{"suppression": None, "closed_at": None, "first_seen_at": "x", "last_seen_at": "y"},
+        **{
+            "outgrown": None,
+            "suppression": None,
+            "closed_at": None,
+            "first_seen_at": "x",
+            "last_seen_at": "y",
+        },
         "evidence": {"id": "\x1b]0;x\x07"},
     }
     page = "\n".join(finding_lines(finding))

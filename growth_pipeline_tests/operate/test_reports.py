@@ -89,6 +89,19 @@ def test_how_long_reports_are_kept_is_a_setting(growth, files):
     assert "GROWTH_REPORTS__KEEP_DAYS" in wrong.stderr
 
 
+def test_reports_of_another_database_are_left_alone_and_told(growth, files):
+    theirs = min(files[0]).parents[2] / "test" / "2025-10" / "theirs.md"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("a report")
+    os.utime(theirs, (0, 0))
+    folder = theirs.parents[1].relative_to(theirs.parents[5])
+    shown = growth("reports", "list").stdout
+    assert f"left alone: 1 file in {folder}, of no audit of this database" in shown
+    assert json.loads(growth("reports", "list", "--json").stdout)["left_alone"] == {str(folder): 1}
+    assert "left alone: 1 file" in growth("reports", "clean").stdout
+    assert theirs.exists()
+
+
 def test_without_reports_the_next_command_is_told(growth):
     done = growth("reports", "list")
     assert done.returncode == 0, done.stderr

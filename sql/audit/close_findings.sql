@@ -1,4 +1,5 @@
--- Grain: one open finding of a month that the newest audit no longer sees; it closes itself.
+-- Grain: one open finding of a month that the newest audit judged and no longer sees; it closes
+-- itself.
 update audit.findings
 set closed_at = %(seen_at)s
 where

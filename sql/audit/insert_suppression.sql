@@ -9,7 +9,10 @@ insert into audit.suppressions (
     reason,
     suppressed_by,
     suppressed_at,
-    until
+    until,
+    severity,
+    codes,
+    impacts_minor
 )
 values (
     %(suppression_id)s,
@@ -21,6 +24,9 @@ values (
     %(reason)s,
     %(suppressed_by)s,
     %(suppressed_at)s,
-    %(until)s
+    %(until)s,
+    %(severity)s,
+    %(codes)s,
+    %(impacts_minor)s
 )
 on conflict (suppression_id) do nothing

@@ -5,7 +5,7 @@ from (
     select sections
     from audit.audits
     where account_id = %(account_id)s and livemode = %(livemode)s and month = %(month)s
-    order by finished_at desc, audit_id desc
+    order by as_of desc, finished_at desc, audit_id desc
     limit 1
 ) as newest
 cross join lateral jsonb_array_elements(newest.sections) as section (told)

@@ -1,4 +1,5 @@
--- Grain: at most one row: the audit of a month that finished last.
+-- Grain: at most one row: the audit of a month with the latest as-of instant; of those of
+-- one instant, the one that finished last.
 select
     audit_id,
     definition,
@@ -18,5 +19,5 @@ select
 from audit.audits
 where
     account_id = %(account_id)s and livemode = %(livemode)s and month = %(month)s and tz = %(tz)s
-order by finished_at desc, audit_id desc
+order by as_of desc, finished_at desc, audit_id desc
 limit 1

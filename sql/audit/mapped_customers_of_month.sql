@@ -1,4 +1,5 @@
 -- Grain: one customer of the month that a living user belongs to. Runs in Postgres.
+-- Why by pages: a company can have more users than fit into memory.
 -- Why by the user where the mirror does not know the customer: then nobody tells when it was made.
 select
     u.customer_id as id,
@@ -15,9 +16,10 @@ left join stripe.customers as c
 where
     u.account_id = %(account_id)s
     and u.livemode = %(livemode)s
-    and u.customer_id is not null
+    and u.customer_id > %(after)s
     and u.deleted_at is null
     and coalesce(c.created_at, u.written_at) >= to_timestamp(%(start)s)
     and coalesce(c.created_at, u.written_at) < to_timestamp(%(end)s)
 group by u.customer_id
 order by u.customer_id
+limit %(rows)s

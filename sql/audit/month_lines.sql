@@ -1,6 +1,7 @@
 -- Grain: one payment of the month on one side: a charge of Stripe's list, or a booked row of the
 -- month. Runs in the engine. Why: what a closed month was frozen as, and what it is compared with.
 -- `judged`: payments that were asked about again, as they were judged; they replace the list's.
+-- When a closed month is compared, also what else it was frozen with, looked up by its id.
 -- Money counts only where it is settled. `reference`: the Stripe id that a line is about.
 with listed as (
     select

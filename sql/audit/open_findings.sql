@@ -1,6 +1,7 @@
--- Grain: one open finding of a month: its name, and a name for what it says.
+-- Grain: one open finding of a month: its name, its class, and a name for what it says.
 select
     fingerprint,
+    code,
     content
 from audit.findings
 where

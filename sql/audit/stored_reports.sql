@@ -17,10 +17,10 @@ where audits.artifacts <> '{}'
 window
     newest as (
         partition by audits.account_id, audits.livemode, audits.month, audits.tz
-        order by audits.finished_at desc, audits.audit_id desc
+        order by audits.as_of desc, audits.finished_at desc, audits.audit_id desc
     ),
     newest_of_verdict as (
         partition by audits.account_id, audits.livemode, audits.month, audits.tz, audits.verdict
-        order by audits.finished_at desc, audits.audit_id desc
+        order by audits.as_of desc, audits.finished_at desc, audits.audit_id desc
     )
 order by audits.finished_at desc, audits.audit_id desc

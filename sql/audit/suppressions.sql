@@ -11,7 +11,10 @@ select
     suppressed_at,
     until,
     lifted_at,
-    lifted_by
+    lifted_by,
+    severity,
+    codes,
+    impacts_minor
 from audit.suppressions
 where account_id = %(account_id)s and livemode = %(livemode)s and lifted_at is null
 order by suppressed_at, suppression_id

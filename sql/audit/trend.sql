@@ -12,5 +12,5 @@ where
     and livemode = %(livemode)s
     and tz = %(tz)s
     and month <= %(month)s
-order by month desc, finished_at desc, audit_id desc
+order by month desc, as_of desc, finished_at desc, audit_id desc
 limit %(months)s

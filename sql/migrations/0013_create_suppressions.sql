@@ -16,8 +16,14 @@ create table audit.suppressions (
     until date not null,
     lifted_at timestamptz,
     lifted_by text,
+    severity text check (severity in ('HIGH', 'MEDIUM', 'LOW')),
+    codes text [],
+    impacts_minor jsonb,
     check ((fingerprint is null) <> (code is null)),
     check (month is null or code is not null),
+    check ((fingerprint is null) = (severity is null)),
+    check ((severity is null) = (codes is null)),
+    check (impacts_minor is null or severity is not null),
     check ((lifted_at is null) = (lifted_by is null)),
     check (until > (suppressed_at at time zone 'UTC')::date),
     check (until <= (suppressed_at at time zone 'UTC')::date + 366)
@@ -28,6 +34,9 @@ comment on column audit.suppressions.code is 'The class; null for one finding.';
 comment on column audit.suppressions.month is 'First day of the one month whose findings of the class are meant; null for every month.';
 comment on column audit.suppressions.until is 'Day (UTC) from which the findings count again; at most a year after the decision.';
 comment on column audit.suppressions.lifted_at is 'When somebody ended it before its time; null while nobody did.';
+comment on column audit.suppressions.severity is 'Severity of the one finding when it was decided: it counts again once it is worse. Null for a class.';
+comment on column audit.suppressions.codes is 'Classes of the one finding when it was decided, also included: it counts again once another joins. Null for a class.';
+comment on column audit.suppressions.impacts_minor is 'Impact of the one finding when it was decided, minor units by currency: it counts again once the absolute impact is larger. Null is unknown, or a class.';
 create index suppressions_in_force on audit.suppressions (account_id, livemode, until) where lifted_at is null;
 
 alter table audit.findings add column owner text;

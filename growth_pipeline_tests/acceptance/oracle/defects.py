@@ -312,7 +312,7 @@ def _refund_of_nothing(company: Company, _: Lenders) -> None:
                      "amount_captured": 500, "amount_refunded": 0}, None)  # fmt: skip
     refund = company.refund(ghost, 100, created=company.instant())
     company.extra["refunds"].append(refund)
-    company.expect("orphan_row", refund["id"], "")
+    company.expect("orphan_row", refund["id"], AT_STRIPE)
 
 
 def _other_month(edge: str) -> Defect:
