@@ -311,7 +311,18 @@ def repair(
     """
     from growth_pipeline.operate import repair as operate
 
-    if (month is None) == (undo is None) or (apply and (dry_run or undo is not None)):
+    for one, other, both in (
+        ("--apply", "--dry-run", apply and dry_run),
+        ("--month", "--undo", month is not None and undo is not None),
+        ("--apply", "--undo", apply and undo is not None),
+    ):
+        if both:
+            raise UsageError(f"{one} and {other} exclude each other", remedy="leave one out")
+    if output is not None and output.suffix.lower() not in {"", ".md", ".json"}:
+        raise UsageError(
+            f"a plan cannot be written as {output.suffix}", remedy="name the file .md or .json"
+        )
+    if month is None and undo is None:
         raise UsageError(
             "name a month to repair, or a repair to undo",
             remedy="growth repair --month 2025-10, look at it, then the same with --apply; "
@@ -467,6 +478,7 @@ def findings_list(
     code: Annotated[str | None, typer.Option(help="Only this class.")] = None,
     severity: Annotated[str | None, typer.Option(help="Only HIGH, MEDIUM or LOW.")] = None,
     closed: Annotated[bool, typer.Option("--closed", help="Also those that are gone.")] = False,
+    tz: Annotated[str | None, typer.Option(help="Only months of this zone.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Findings at most.")] = 100,
     as_json: JsonFlag = False,
 ) -> None:
@@ -480,6 +492,7 @@ def findings_list(
         severity.upper() if severity else None,
         closed,
         limit,
+        tz,
     )
     found = operate.list_findings(wanted, today=datetime.now(UTC).date(), say=say)
     if as_json:
@@ -789,6 +802,11 @@ def _face(chosen: ReportFormat | None, output: Path | None, *, as_json: bool) ->
             )
         return chosen.value
     ending = output.suffix.lstrip(".").lower() if output else ""
+    if ending and ending not in list(ReportFormat):
+        raise UsageError(
+            f"a report cannot be written as .{ending}",
+            remedy="end the file's name in .md, .html, .json or .csv, or give --format",
+        )
     return ending if ending in list(ReportFormat) else ReportFormat.MARKDOWN.value
 
 

@@ -18,6 +18,9 @@ from growth_pipeline.core.errors import GrowthError
 
 CALLS_A_DELIVERY = 40
 CLAIM_LEASE = timedelta(minutes=10)
+# What a channel is asked for may take effect after our patience with its answer has ended. Read
+# back sooner, it would not be there yet, and be sent again.
+SETTLE_AFTER = timedelta(minutes=2)
 # A delivery waits for a place in a limit this long; what has to wait longer waits in the outbox.
 PATIENCE = timedelta(seconds=5)
 _FIRST_PAUSE = timedelta(minutes=1)
@@ -57,6 +60,7 @@ class WaitingAlert:
     """One claimed row of the outbox. `known_as`: the channel's name of the fingerprint's thread.
 
     `repeated`: an earlier call carried it and its answer was lost, so it may have been read.
+    `claimed_at`: when the call that carried it last was about to be made.
     """
 
     alert_id: int
@@ -68,6 +72,7 @@ class WaitingAlert:
     level: str = "HIGH"
     known_as: str | None = None
     repeated: bool = False
+    claimed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,8 @@ class Outbox(Protocol):
     def channels_with_work(self, *, now: datetime) -> set[str]:
         """Channels that have something due and are not blocked."""
 
-    def unknown(self, channel: str) -> list[WaitingAlert]:
-        """Alerts of a channel whose outcome is unknown."""
+    def unknown(self, channel: str, *, claimed_by: datetime | None = None) -> list[WaitingAlert]:
+        """Alerts of a channel whose outcome is unknown; only those claimed by an instant."""
 
     def begin_call(self, channel: Channel, *, now: datetime) -> int | timedelta:
         """Place for one call within the channel's limits, or how long until there is one."""
@@ -241,7 +246,12 @@ def _has_work(work: _Work) -> bool:
     name = work.channel.name
     if name in work.outbox.channels_with_work(now=work.clock()):
         return True
-    return work.channel.readable and bool(work.outbox.unknown(name))
+    return work.channel.readable and bool(_settleable(work))
+
+
+def _settleable(work: _Work) -> list[WaitingAlert]:
+    """Alerts of unknown outcome whose call can take no effect any more that is not seen yet."""
+    return work.outbox.unknown(work.channel.name, claimed_by=work.clock() - SETTLE_AFTER)
 
 
 def _begin(work: _Work) -> int | None:
@@ -258,8 +268,11 @@ def _begin(work: _Work) -> int | None:
 
 
 def _settle_unknown(work: _Work) -> bool:
-    """Whether the channel could be read; what it has made is sent, what it has not waits again."""
-    for alert in work.outbox.unknown(work.channel.name):
+    """Whether the channel could be read; what it has made is sent, what it has not waits again.
+
+    An alert of which the channel cannot tell stays unknown, and holds up its own problem alone.
+    """
+    for alert in _settleable(work):
         try:
             made = work.channel.find(alert)
         except ChannelRefusedError as error:
@@ -267,7 +280,7 @@ def _settle_unknown(work: _Work) -> bool:
             return False
         except OutcomeUnknownError as error:
             work.delivered.errors.setdefault(work.channel.name, error)
-            return False
+            continue
         if made is None:
             work.outbox.mark_waiting([alert.alert_id], "an earlier call made nothing", due_at=None)
         else:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final, Literal
 
 import httpx
 from githubkit import GitHub, TokenAuthStrategy
 from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
+from githubkit.utils import UNSET
 
 from growth_pipeline.alerts.answers import LATER, forbidden, retry_after
 from growth_pipeline.alerts.deliver import (
@@ -26,15 +27,22 @@ from growth_pipeline.core.errors import ConfigurationError
 
 TIMEOUT_SECONDS = 10
 PAGE_LENGTH = 100
-# Open issues looked through for a marker when our own outbox does not know the issue.
+# Of one list. What lies beyond is unknown, never "made nothing".
 PAGES_READ = 10
+# For people who look for our issues, and for us when nobody can say whose token it is.
+LABEL = "growth-alert"
+# Lists begin this long before the call they are to tell about: clocks differ.
+_CLOCK_MARGIN = timedelta(hours=1)
 BASE_SETTING = "GROWTH_ALERTS__GITHUB_API_BASE or GROWTH_ALERTS__GITHUB_REPOSITORY"
+_NOT_ASKED: Final = ""
 _CLOSING = frozenset({"recovery", "test"})
 _HTTP_NOT_FOUND = (404, 410)
+_HTTP_FORBIDDEN = 403
 _HTTP_SETTINGS = (401, 403, 404, 410)
 _HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
 _MENTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z")
+_FENCED = re.compile(r"^(`{3,})text\r?$.*?^\1\r?$", re.MULTILINE | re.DOTALL)
 _REPOSITORY = re.compile(r"([A-Za-z0-9_.-]+)/([A-Za-z0-9_.-]+)\Z")
 
 
@@ -60,6 +68,12 @@ def plain_title(title: str) -> str:
 def marker(name: str) -> str:
     """Hidden comment that a later call finds its own issue or comment by."""
     return f"<!-- growth-alert {name} -->"
+
+
+def is_marked(text: Mapping[str, Any], name: str) -> bool:
+    """Whether an issue or comment carries a marker, outside the alert's own text."""
+    lines = _FENCED.sub("", text.get("body") or "", count=1).splitlines()
+    return marker(name) in (line.strip() for line in lines)
 
 
 class GitHubChannel:
@@ -92,6 +106,7 @@ class GitHubChannel:
         self._owner, self._repository = match[1], match[2]
         self._mention = mention
         self._writes = 0
+        self._author: str | None = _NOT_ASKED
         self._github = GitHub(
             TokenAuthStrategy(token),
             base_url=_readable(api_base),
@@ -110,7 +125,9 @@ class GitHubChannel:
         """
         self._writes = 0
         last, keys = newest(alerts), [alert.alert_key for alert in alerts]
-        number = self._issue_of(last)
+        number, double = self._issue_of(last)
+        if number and double:
+            self._close_double(double, number)
         if last.kind not in _CLOSING:
             number = self._repeat(number, last, keys) if number else self._create(last, keys)
             return Sent(number, self._writes)
@@ -124,21 +141,62 @@ class GitHubChannel:
 
     def find(self, alert: WaitingAlert) -> str | None:
         """Number of the issue that already carries this very alert. See `Channel.find`."""
-        number = self._issue_of(alert)
-        if number is None:
-            return None
-        wanted = marker(alert.alert_key)
-        texts = [self._read_issue(number) or {}, *self._comments(number)]
-        return number if any(wanted in (text.get("body") or "") for text in texts) else None
-
-    def _issue_of(self, alert: WaitingAlert) -> str | None:
-        if alert.known_as and self._read_issue(alert.known_as) is not None:
-            return alert.known_as
-        wanted = marker(alert.fingerprint)
-        for issue in self._open_issues():
-            if wanted in (issue.get("body") or ""):
-                return str(issue["number"])
+        since = alert.claimed_at - _CLOCK_MARGIN if alert.claimed_at else None
+        try:
+            for issue in self._candidates(alert, since):
+                number = str(issue["number"])
+                if is_marked(issue, alert.alert_key) or self._has_comment(
+                    number, alert.alert_key, since
+                ):
+                    return number
+        except _TooManyError as error:
+            raise OutcomeUnknownError(str(error)) from None
         return None
+
+    def _candidates(self, alert: WaitingAlert, since: datetime | None) -> Iterator[dict[str, Any]]:
+        """The issue the outbox knows, then those with the problem's mark that changed since."""
+        known = self._read_issue(alert.known_as) if alert.known_as else None
+        if known is not None:
+            yield known
+        for issue in self._issues("all", since):
+            if is_marked(issue, alert.fingerprint) and str(issue["number"]) != alert.known_as:
+                yield issue
+
+    def _has_comment(self, number: str, key: str, since: datetime | None) -> bool:
+        def page_of(page: int) -> Any:
+            return self._github.rest.issues.list_comments(
+                self._owner,
+                self._repository,
+                int(number),
+                since=since or UNSET,
+                per_page=PAGE_LENGTH,
+                page=page,
+            )
+
+        ours = (one for one in _pages(page_of, "comments of one issue") if self._is_ours(one))
+        return any(is_marked(one, key) for one in ours)
+
+    def _issue_of(self, alert: WaitingAlert) -> tuple[str | None, str | None]:
+        """The issue of a problem, and another open one: a create took effect that seemed lost.
+
+        The older one is the problem's. Raises: ChannelRefusedError when it cannot be told.
+        """
+        numbers = set()
+        if alert.known_as and self._read_issue(alert.known_as) is not None:
+            numbers.add(int(alert.known_as))
+        try:
+            for issue in self._issues("open", None):
+                if is_marked(issue, alert.fingerprint):
+                    numbers.add(int(issue["number"]))
+        except _TooManyError as error:
+            if not numbers:
+                raise ChannelRefusedError(
+                    str(error),
+                    remedy="close issues that are done; the alert is tried again in an hour",
+                    blocks_channel=False,
+                ) from None
+        first, second, *_ = [*map(str, sorted(numbers)), None, None]
+        return first, second
 
     def _read_issue(self, number: str) -> dict[str, Any] | None:
         with _reading(missing_ok=True):
@@ -148,29 +206,42 @@ class GitHubChannel:
             return dict(issue)
         return None
 
-    def _open_issues(self) -> Iterator[dict[str, Any]]:
-        for page in range(1, PAGES_READ + 1):
-            with _reading():
-                issues: Any = self._github.rest.issues.list_for_repo(
-                    self._owner,
-                    self._repository,
-                    state="open",
-                    per_page=PAGE_LENGTH,
-                    page=page,
-                ).json()
-            yield from issues
-            if len(issues) < PAGE_LENGTH:
-                return
+    def _issues(
+        self, state: Literal["open", "all"], since: datetime | None
+    ) -> Iterator[dict[str, Any]]:
+        """Issues that we wrote, the youngest first; of those that changed since an instant."""
+        login = self._login()
 
-    def _comments(self, number: str) -> Iterator[dict[str, Any]]:
-        for page in range(1, PAGES_READ + 1):
-            with _reading():
-                comments: Any = self._github.rest.issues.list_comments(
-                    self._owner, self._repository, int(number), per_page=PAGE_LENGTH, page=page
-                ).json()
-            yield from comments
-            if len(comments) < PAGE_LENGTH:
-                return
+        def page_of(page: int) -> Any:
+            return self._github.rest.issues.list_for_repo(
+                self._owner,
+                self._repository,
+                state=state,
+                creator=login or UNSET,
+                labels=UNSET if login else LABEL,
+                since=since or UNSET,
+                per_page=PAGE_LENGTH,
+                page=page,
+            )
+
+        return (one for one in _pages(page_of, "issues of ours") if self._is_ours(one))
+
+    def _login(self) -> str | None:
+        """Name of the token's user, asked for once; None: the token is an app's."""
+        if self._author == _NOT_ASKED:
+            login = None
+            with _reading(app_ok=True):
+                user: Any = self._github.rest.users.get_authenticated().json()
+                login = str(user["login"])
+            self._author = login
+        return self._author
+
+    def _is_ours(self, text: Mapping[str, Any]) -> bool:
+        """Whether we wrote it: a stranger may copy our marks. An app writes as a bot."""
+        author, login = text.get("user") or {}, self._login()
+        if login is None:
+            return author.get("type") == "Bot"
+        return str(author.get("login", "")).casefold() == login.casefold()
 
     def _create(self, alert: WaitingAlert, keys: Sequence[str]) -> str:
         text = [*self._called(alert), fence(alert.body), marker(alert.fingerprint)]
@@ -178,7 +249,11 @@ class GitHubChannel:
         self._writes += 1
         with _writing():
             made = self._github.rest.issues.create(
-                self._owner, self._repository, title=plain_title(alert.title), body=body
+                self._owner,
+                self._repository,
+                title=plain_title(alert.title),
+                body=body,
+                labels=[LABEL],
             )
             return str(made.json()["number"])
 
@@ -209,6 +284,21 @@ class GitHubChannel:
         self._comment(number, alert, keys)
         return number
 
+    def _close_double(self, number: str, first: str) -> None:
+        """One write, done twice it is done once: the note stands above the issue's text."""
+        issue = self._read_issue(number) or {}
+        note = f"The same problem as #{first}, made twice because an answer was lost. See there."
+        self._writes += 1
+        with _writing():
+            self._github.rest.issues.update(
+                self._owner,
+                self._repository,
+                int(number),
+                state="closed",
+                state_reason="not_planned",
+                body=f"{note}\n\n{issue.get('body') or ''}",
+            )
+
     def _comment(self, number: str, alert: WaitingAlert, keys: Sequence[str]) -> None:
         text = [*self._called(alert), fence(f"{alert.title}\n{alert.body}")]
         body = "\n".join([*text, *map(marker, keys)])
@@ -234,13 +324,32 @@ def _readable(url: str) -> httpx.URL:
         ) from None
 
 
+class _TooManyError(Exception):
+    """A list goes on behind the pages that are read."""
+
+
+def _pages(page_of: Callable[[int], Any], what: str) -> Iterator[dict[str, Any]]:
+    """All entries of a list. Raises: _TooManyError behind the last page that is read."""
+    for page in range(1, PAGES_READ + 1):
+        with _reading():
+            entries: Any = page_of(page).json()
+        yield from entries
+        if len(entries) < PAGE_LENGTH:
+            return
+    raise _TooManyError(f"GitHub lists more than {PAGES_READ * PAGE_LENGTH - 1} {what}")
+
+
 @contextmanager
-def _reading(*, missing_ok: bool = False) -> Iterator[None]:
+def _reading(*, missing_ok: bool = False, app_ok: bool = False) -> Iterator[None]:
     try:
         yield
     except RequestFailed as error:
-        if missing_ok and error.response.status_code in _HTTP_NOT_FOUND:
+        status = error.response.status_code
+        if missing_ok and status in _HTTP_NOT_FOUND:
             return
+        limited = isinstance(error, RateLimitExceeded)
+        if app_ok and not limited and status == _HTTP_FORBIDDEN:
+            return  # an app is no user and may not ask who it is
         raise _refusal(error) from None
     except RequestError as error:
         if isinstance(error.exc, ForbiddenAddressError):

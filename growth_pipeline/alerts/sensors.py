@@ -3,8 +3,8 @@
 A sensor only asks: if it sent by itself and failed, its cursor would go on and the alert be lost.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,6 +12,7 @@ import dagster as dg
 from growth_pipeline.alerts.assets import read_evaluations, watch_daily_audit
 from growth_pipeline.alerts.channels import channel_names
 from growth_pipeline.alerts.decide import AlertPolicy, is_due
+from growth_pipeline.alerts.deliver import pause_after
 from growth_pipeline.billing.resources import Clock
 from growth_pipeline.settings import load_settings
 
@@ -21,15 +22,21 @@ else:
     AlertStore = object  # Dagster resolves annotations at import; the real class brings psycopg
 
 DRY_RUN_TAG = "growth/dry_run"
+ABOUT_RUN_TAG = "growth/about_run"
 DELIVER_JOB = "deliver_alerts_job"
 _INTERVAL_SECONDS = 10
 _TIMER_SECONDS = 30
+# A delivery that failed said nothing about its run; it is asked for again, this long and so many.
+_ASKED_AGAIN_FOR = timedelta(days=3)
+_ASKED_AGAIN_A_TICK = 10
+_RUNS_READ = 1_000
 _UNDER_WAY = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 )
+_LOST = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 deliver_alerts_job = dg.define_asset_job(
     DELIVER_JOB,
@@ -45,10 +52,14 @@ def request_delivery(run: dg.DagsterRun) -> dg.RunRequest | dg.SkipReason:
         return dg.SkipReason("a delivery is not reported about")
     if DRY_RUN_TAG in run.tags:
         return dg.SkipReason("a dry run tells nobody")
+    return _delivery_about(run.run_id, run_key=f"{run.run_id}:{run.status.value}")
+
+
+def _delivery_about(run_id: str, *, run_key: str) -> dg.RunRequest:
     return dg.RunRequest(
-        run_key=f"{run.run_id}:{run.status.value}",
-        run_config={"ops": {"alerts__outbox": {"config": {"run_id": run.run_id}}}},
-        tags={"growth/about_run": run.run_id},
+        run_key=run_key,
+        run_config={"ops": {"alerts__outbox": {"config": {"run_id": run_id}}}},
+        tags={ABOUT_RUN_TAG: run_id},
     )
 
 
@@ -79,14 +90,14 @@ def checks_alert_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | d
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def run_failure_alert_sensor(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
-    """Failures of deliveries themselves are left to the run page."""
+    """A delivery that failed is not told of itself: alert_timer_sensor asks for it again."""
     return request_delivery(context.dagster_run)
 
 
 @dg.sensor(
     name="alert_timer_sensor",
     description="Asks for a delivery when alerts wait that may be sent now, when a problem lasts "
-    "too long, and when the daily audit stays away.",
+    "too long, when the daily audit stays away, and again when one about a run has failed.",
     job_name=DELIVER_JOB,
     minimum_interval_seconds=_TIMER_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -96,15 +107,63 @@ def alert_timer_sensor(
     alert_store: dg.ResourceParam[AlertStore],
     alert_policy: dg.ResourceParam[AlertPolicy],
     clock: dg.ResourceParam[Clock],
-) -> dg.RunRequest | dg.SkipReason:
+) -> dg.RunRequest | list[dg.RunRequest] | dg.SkipReason:
     """One delivery at a time; what waits for a channel that is left alone is not due."""
     under_way = dg.RunsFilter(job_name=DELIVER_JOB, statuses=list(_UNDER_WAY))
     if context.instance.get_runs(under_way, limit=1):
         return dg.SkipReason("a delivery is under way")
+    lost = deliveries_to_repeat(context.instance, now=clock())
+    if lost:
+        return lost
     names = channel_names(load_settings().alerts)
     if not has_work(alert_store, alert_policy, names, now=clock()):
         return dg.SkipReason("nothing is due")
-    return dg.RunRequest(tags={"growth/about_run": "time"})
+    return dg.RunRequest(tags={ABOUT_RUN_TAG: "time"})
+
+
+def deliveries_to_repeat(instance: dg.DagsterInstance, *, now: datetime) -> list[dg.RunRequest]:
+    """Deliveries about runs that ended in the last days and that no delivery has told of.
+
+    The oldest first, ten at most. After n failures the next waits 1, 2, 4 minutes and so on, an
+    hour at most.
+    """
+    since = now - _ASKED_AGAIN_FOR
+    failed: dict[str, list[dg.RunRecord]] = {}
+    for record in _deliveries(instance, _LOST, since):
+        failed.setdefault(record.dagster_run.tags.get(ABOUT_RUN_TAG, ""), []).append(record)
+    due = {run_id: len(records) for run_id, records in failed.items() if _is_due(records, now)}
+    if not due:
+        return []
+    told = _deliveries(instance, (dg.DagsterRunStatus.SUCCESS,), since, about=list(due))
+    waiting = due.keys() - {record.dagster_run.tags[ABOUT_RUN_TAG] for record in told}
+    runs = instance.get_run_records(dg.RunsFilter(run_ids=sorted(waiting))) if waiting else []
+    ended = sorted((one.end_time, one.dagster_run.run_id) for one in runs if one.end_time)
+    return [
+        _delivery_about(run_id, run_key=f"{run_id}:again:{due[run_id]}")
+        for end_time, run_id in ended
+        if end_time >= since.timestamp()
+    ][:_ASKED_AGAIN_A_TICK]
+
+
+def _deliveries(
+    instance: dg.DagsterInstance,
+    statuses: Collection[dg.DagsterRunStatus],
+    since: datetime,
+    *,
+    about: Sequence[str] = (),
+) -> Sequence[dg.RunRecord]:
+    wanted = dg.RunsFilter(
+        job_name=DELIVER_JOB,
+        statuses=list(statuses),
+        created_after=since,
+        tags={ABOUT_RUN_TAG: about} if about else None,
+    )
+    return instance.get_run_records(wanted, limit=_RUNS_READ)
+
+
+def _is_due(failed: Sequence[dg.RunRecord], now: datetime) -> bool:
+    last = max(record.end_time or record.create_timestamp.timestamp() for record in failed)
+    return last + pause_after(len(failed)).total_seconds() <= now.timestamp()
 
 
 def has_work(

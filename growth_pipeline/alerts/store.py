@@ -98,9 +98,10 @@ class AlertStore:
         }
         return self._waiting("alerts/claim_alerts", values)
 
-    def unknown(self, channel: str) -> list[WaitingAlert]:
-        """Alerts of a channel that may have arrived, oldest first."""
-        return self._waiting("alerts/unknown_alerts", {"channel": channel})
+    def unknown(self, channel: str, *, claimed_by: datetime | None = None) -> list[WaitingAlert]:
+        """Alerts of a channel that may have arrived, oldest first; those claimed by an instant."""
+        values = {"channel": channel, "claimed_by": claimed_by}
+        return self._waiting("alerts/unknown_alerts", values)
 
     def begin_call(self, channel: Channel, *, now: datetime) -> int | timedelta:
         """Number of a call that may begin now, with its requests reserved, or how long to wait."""

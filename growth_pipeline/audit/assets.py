@@ -121,7 +121,9 @@ def findings(
         )
         audit = replace(audit, finished_at=clock())
         audit_store.publish(audit)
-    context.log.info("audit %s: %s, %d findings", month, audit.verdict, len(audit.findings))
+    context.log.info(
+        "audit of %s in %s: %s, %d findings", month, tz, audit.verdict, len(audit.findings)
+    )
     if audit.changes:
         context.log.info("%s", audit.changes["said"])
     checked = check_results(
@@ -193,13 +195,15 @@ def report(
         trend = report_store.trend(audit)
         artifacts = save_report(audit, lake, trend=trend)
         audit_store.record_artifacts(audit, artifacts)
-    context.log.info("report %s: %s", month, artifacts["md"])
+    context.log.info("report of %s in %s: %s", month, audit.tz, artifacts["md"])
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.md(
                 to_markdown(audit, trend=trend, pictures=addresses(audit, trend))
             ),
             "verdict": str(audit.verdict),
+            "month": audit.month.key,
+            "tz": audit.tz,
             "findings": findings_table(audit.findings, TABLE_ROWS),
             "artifacts": dg.MetadataValue.json(artifacts),
             "audit_id": str(audit.audit_id),

@@ -249,12 +249,21 @@ def run_audit(
         *(section.unjudged for section in sections)
     )
     before = history.previous.findings if history and history.previous else ()
-    findings += still_open(before, findings, unjudged, sources.as_of)
+    silent = {section.name for section in sections if section.is_silent}
+    findings += still_open(before, findings, unjudged, sources.as_of, silent=silent)
     findings = suppress(findings, store.decisions.suppressions(scope), month, now.date())
     read = {"resource": "billing.payments", "rows": books.rows, "read_at": now.isoformat()}
     read |= {"not_judged": result.not_judged, "asked_stripe": asker.asked}
     read |= {"not_asked": asker.not_asked}
     read |= {"grace_minutes": int(grace.total_seconds() // 60)}
+    verdict = verdict_of(
+        findings,
+        moved=moved_in_sight(
+            {currency: one.moved for currency, one in result.totals.items()}, findings
+        ),
+        gross={c: one.stripe.gross_minor for c, one in result.totals.items()},
+        remainders=[one.remainder for one in result.totals.values()],
+    )
     hand = InHand(
         scope=scope,
         engine=engine,
@@ -266,9 +275,10 @@ def run_audit(
         now=now,
         audit_id=str(_audit_id(scope, period, run_id, started_at)),
         definition=DEFINITION,
+        verdict=str(verdict),
     )
     told = tell(history, hand, findings)
-    read |= {"state": told.state, "unjudged": in_order(unjudged)}
+    read |= {"state": told.state, "unjudged": list(in_order(unjudged))}
     return Audit(
         scope=scope,
         month=month,
@@ -277,14 +287,7 @@ def run_audit(
         started_at=started_at,
         finished_at=now,
         grace=grace,
-        verdict=verdict_of(
-            findings,
-            moved=moved_in_sight(
-                {currency: one.moved for currency, one in result.totals.items()}, findings
-            ),
-            gross={c: one.stripe.gross_minor for c, one in result.totals.items()},
-            remainders=[one.remainder for one in result.totals.values()],
-        ),
+        verdict=verdict,
         findings=tuple(sort_findings(findings)),
         totals=result.totals,
         sources=(*sources.certificates(), read),

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.judged import NOT_JUDGED, is_not_judged
+from growth_pipeline.core.periods import UTC_NAME
 
 # What moves with the clock alone, or that somebody decided about the finding: no news about it.
 _NO_NEWS: Final = frozenset({"first_seen_at", "last_seen_at", "owner", "suppression"})
@@ -31,6 +32,7 @@ class Previous:
     started_at: datetime
     findings: tuple[Finding, ...]
     sources: tuple[Mapping[str, Any], ...]
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,36 +92,69 @@ def count_findings(before: Iterable[Finding], now: Iterable[Finding]) -> dict[st
 
 
 def describe_changes(
-    previous: Previous | None, now: Iterable[Finding], payments: PaymentChanges
+    previous: Previous | None,
+    now: Iterable[Finding],
+    payments: PaymentChanges,
+    *,
+    verdict: str = "",
+    tz: str = UTC_NAME,
 ) -> dict[str, Any]:
     """What is new since the audit before, as the report and JSON carry it.
 
+    `verdict` is this audit's, in words; `tz` the zone of the month.
     Shapes: since, previous_audit_id (None for a first audit), findings, payments, said.
     """
+    now = list(now)
     findings = count_findings(previous.findings if previous else (), now)
     return {
         "since": previous.as_of.isoformat() if previous else None,
         "previous_audit_id": previous.audit_id if previous else None,
         "findings": findings,
         "payments": payments.to_dict(),
-        "said": _said(previous, findings, payments),
+        "said": (
+            f"This is the first audit of this month in {tz}."
+            if previous is None
+            else _said(previous, findings, payments, _decided(previous, now, verdict))
+        ),
     }
 
 
-def _said(previous: Previous | None, findings: Mapping[str, int], payments: PaymentChanges) -> str:
-    if previous is None:
-        return "This is the first audit of the month."
+def _said(
+    previous: Previous, findings: Mapping[str, int], payments: PaymentChanges, decided: str
+) -> str:
     since = f"Since the audit as of {previous.as_of:%Y-%m-%d %H:%M:%S} UTC"
     if not _is_anything_new(findings, payments):
-        return f"{since} nothing changed: {_findings(findings['unchanged'])}."
+        same = _findings(findings["unchanged"])
+        if decided:
+            return f"{since}: {decided} No finding and no payment changed: {same}."
+        return f"{since} nothing changed: {same}."
     held = findings["not_judged"]
     more = f", {held} still open and not judged this time" if held else ""
+    new = "1 finding is new" if findings["new"] == 1 else f"{findings['new']} findings are new"
+    as_before = findings["unchanged"]
+    kept = "1 is as it was" if as_before == 1 else f"{as_before} are as they were"
     return (
-        f"{since}: {findings['new']} findings are new, {findings['changed']} changed, "
-        f"{findings['closed']} closed, {findings['unchanged']} are as they were{more}. Payments: "
+        f"{since}: {decided}{' ' * bool(decided)}{new}, {findings['changed']} changed, "
+        f"{findings['closed']} closed, {kept}{more}. Payments: "
         f"{_known(payments.at_stripe)} changed at Stripe, {_known(payments.in_books)} in the "
         f"books; {payments.judged} judged, {payments.taken_over} taken over without looking again."
     )
+
+
+def _decided(previous: Previous, now: Iterable[Finding], verdict: str) -> str:
+    """How verdict and suppressions moved, in sentences; empty where neither did."""
+    hidden = {one.fingerprint for one in previous.findings if not one.counts}
+    seen = {one.fingerprint: one.counts for one in now}
+    newly = sum(not counts and name not in hidden for name, counts in seen.items())
+    again = sum(counts and name in hidden for name, counts in seen.items())
+    said = []
+    if previous.verdict and verdict and previous.verdict != verdict:
+        said.append(f"the verdict went from {previous.verdict} to {verdict}")
+    if newly:
+        said.append(f"{newly} {'is' if newly == 1 else 'are'} newly suppressed")
+    if again:
+        said.append(f"{again} {'counts' if again == 1 else 'count'} again")
+    return ", ".join(said) + "." if said else ""
 
 
 def _is_anything_new(findings: Mapping[str, int], payments: PaymentChanges) -> bool:

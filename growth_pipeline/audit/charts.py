@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.codes import CODES, Severity
+from growth_pipeline.audit.codes import Severity
+from growth_pipeline.audit.findings import count_by_severity, worst_severity
 from growth_pipeline.audit.page import Pictures
-from growth_pipeline.audit.summary import TrendPoint
+from growth_pipeline.audit.summary import TrendPoint, counted
 from growth_pipeline.core.charts import (
     QUIET,
     Spec,
@@ -50,10 +51,15 @@ def findings_chart(audit: Audit) -> Spec:
         {
             "class": code,
             "findings": count,
-            "severity": str(CODES[code].severity),
-            "label": f"{format_number(count)} {CODES[code].severity}",
+            "severity": str(worst_severity(one.severity for one in of_class)),
+            "label": ", ".join(
+                f"{format_number(number)} {severity}"
+                for severity, number in count_by_severity(of_class).items()
+                if number
+            ),
         }
         for code, count in audit.counts.items()
+        for of_class in [[one for one in counted(audit) if one.code == code]]
     ]
     return bar_chart(
         rows,

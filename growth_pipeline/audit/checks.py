@@ -242,12 +242,13 @@ def findings_table(findings: Sequence[Finding], limit: int) -> dg.TableMetadataV
                 "object": finding.object_id,
                 "currency": finding.currency or "",
                 "impact_minor": _known(finding.impact_minor),
+                "impacts": finding.impacts_in_words,
                 "action": finding.action,
             }
         )
         for finding in findings[:limit]
     ]
-    columns = ("severity", "code", "object", "currency", "impact_minor", "action")
+    columns = ("severity", "code", "object", "currency", "impact_minor", "impacts", "action")
     return dg.MetadataValue.table(rows, dg.TableSchema([dg.TableColumn(name) for name in columns]))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from growth_pipeline.audit.codes import CODES
-from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.findings import Finding, worst_severity
 from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.core.money import to_major
 
@@ -16,6 +16,8 @@ def class_facts(
     codes: Iterable[str], findings: Sequence[Finding], unjudged: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """Code -> findings that count, severity, their money in words, action, suppressed findings.
+
+    Severity is the worst one found, or the class's where nothing was found.
 
     Every code has its entry: a class without findings is good, and an alert about it is over,
     unless it is not `certain`: then the audit did not judge it.
@@ -58,7 +60,9 @@ def _facts(code: str, findings: Sequence[Finding]) -> dict[str, Any]:
     money = [signed_money(minor, name) for name, minor in _sums(counted).items() if minor]
     return {
         "findings": len(counted),
-        "severity": str(CODES[code].severity),
+        "severity": str(
+            worst_severity(one.severity for one in counted) if counted else CODES[code].severity
+        ),
         "money": ", ".join(money),
         "action": counted[0].action if counted else "",
         "suppressed": len(findings) - len(counted),

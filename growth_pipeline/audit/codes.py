@@ -211,8 +211,10 @@ CODES: dict[str, Code] = _codes(
     Code(
         "balance_unlinked",
         Severity.MEDIUM,
-        "a balance transaction has no known source",
-        "Look the transaction up in the Stripe dashboard; its source may be of a new type.",
+        "a balance transaction has no known source, or money settled a week ago has no balance "
+        "transaction",
+        "Look the object up in the Stripe dashboard; the source may be of a new type, or the money "
+        "never reached the balance.",
         bridged=False,
         section="balance",
     ),
@@ -340,7 +342,8 @@ CODES: dict[str, Code] = _codes(
         "event_gap",
         Severity.MEDIUM,
         "an event of Stripe's list is not in the event ledger",
-        "Sweep the events: growth webhooks list shows what came in.",
+        "growth repair fetches it; many of them: the hourly sweep (billing/event_sweep in "
+        "Dagster), or growth backfill over their months.",
         bridged=False,
         section="events",
     ),

@@ -44,9 +44,7 @@ def examine_customers(view: View) -> Section:
         return Section("customers", not_judged=("The month's list was not extracted.",))
     records = Records(view)
     if not records.tells_users:
-        return Section(
-            "customers", not_judged=(SILENT,), unjudged=classes_of("customers")
-        )
+        return Section("customers", not_judged=(SILENT,), unjudged=classes_of("customers"))
     return _Examination(view, records).run()
 
 
@@ -153,7 +151,9 @@ class _Examination:
 
     def _has_changed(self, customer: Customer) -> bool | NoAnswer:
         """Whether the customer is another one now; without anyone to ask the list decides."""
-        answer = self._view.asker.ask("customer", customer.id, is_payment=False)
+        answer = self._view.asker.ask(
+            "customer", customer.id, is_payment=False, allowance="customers"
+        )
         if isinstance(answer, NoAnswer):
             return answer if self._can_ask else False
         if answer is None or answer.get("deleted"):
@@ -184,7 +184,9 @@ class _Examination:
         at = self._view.window.as_of
         if state.changed_before(at) >= self._cutoff or state.worth(at) == 0:
             return False
-        now = self._records.now(state.id) if self._can_ask else state
+        now: State | NoAnswer | None = state
+        if self._can_ask:
+            now = self._records.now(state.id, allowance="customer_unmapped")
         if isinstance(now, NoAnswer):
             return now
         return now is not None and now.status in BILLED
@@ -214,7 +216,9 @@ class _Examination:
         """What became of a customer: the mirror's tombstone, else Stripe's own word."""
         if row["deleted_at"] is not None:
             return Fate.DELETED if row["deleted_at"] < self._cutoff else Fate.NOBODY_KNOWS
-        answer = self._view.asker.ask("customer", row["id"], is_payment=False)
+        answer = self._view.asker.ask(
+            "customer", row["id"], is_payment=False, allowance="customer_deleted"
+        )
         if isinstance(answer, NoAnswer):
             self._held.left_open("customer_deleted", "customers", can_ask=self._can_ask)
             return Fate.NOBODY_KNOWS

@@ -13,7 +13,7 @@ from typing import Any
 from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.suppressions import Extent, Suppression
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import Month
+from growth_pipeline.core.periods import Month, ZonedMonth
 from growth_pipeline.storage.postgres import Connection, Database, raw_json
 from growth_pipeline.storage.sql import load_sql
 
@@ -60,7 +60,13 @@ class DecisionStore:
             return connection.execute(load_sql("audit/set_owner"), values).rowcount
 
     def list_findings(
-        self, *, month: Month | None, code: str | None, severity: str | None, with_closed: bool
+        self,
+        *,
+        month: Month | None,
+        code: str | None,
+        severity: str | None,
+        with_closed: bool,
+        tz: str | None = None,
     ) -> list[dict[str, Any]]:
         """Findings of every account and month that fit, the newest month and the worst first.
 
@@ -70,11 +76,17 @@ class DecisionStore:
             "list_findings",
             {
                 "month": month.first_day if month else None,
+                "tz": tz,
                 "code": code,
                 "severity": severity,
                 "with_closed": with_closed,
             },
         )
+
+    def audited_months(self, *, month: Month | None, tz: str | None) -> list[ZonedMonth]:
+        """Months of a zone that were ever audited, of every account, the oldest first."""
+        rows = self._rows("audited_months", {"month": month.first_day if month else None, "tz": tz})
+        return [ZonedMonth(Month(row["month"].year, row["month"].month), row["tz"]) for row in rows]
 
     def find_findings(self, prefix: str) -> list[dict[str, Any]]:
         """Findings whose fingerprint begins with these digits, open or closed."""

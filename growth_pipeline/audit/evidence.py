@@ -21,6 +21,7 @@ from growth_pipeline.audit.causes import (
     cause_of_object,
 )
 from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Severity
+from growth_pipeline.audit.commands import command_of
 from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of, finding_fingerprint
 from growth_pipeline.audit.sides import BookedRow, StripePayment
@@ -78,12 +79,6 @@ class Frame:
     month: Month
     tz: str = UTC_NAME
 
-    @property
-    def audit_again(self) -> str:
-        """The command that looks again, and closes what is gone."""
-        zone = "" if self.tz == UTC_NAME else f" --tz {self.tz}"
-        return f"growth audit --month {self.month.key}{zone}"
-
     def finding(
         self,
         code: str,
@@ -105,7 +100,14 @@ class Frame:
             currency=currency,
             impacts=impacts,
             evidence=evidence,
-            command=command or self.audit_again,
+            command=command_of(
+                code,
+                thing,
+                also=more.get("also", ()),
+                month=self.month,
+                tz=self.tz,
+                otherwise=command or "",
+            ),
             fingerprint=finding_fingerprint(self.scope, self.month, code, object_id, tz=self.tz),
             **given,
         )

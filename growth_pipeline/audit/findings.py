@@ -67,6 +67,13 @@ class Finding:
             return None
         return self.impacts.get(self.currency or "", 0)
 
+    @property
+    def impacts_in_words(self) -> str:
+        """`eur -1710; usd +1710`: impacts of all currencies in minor units, by name."""
+        if self.impacts is None:
+            return "unknown"
+        return "; ".join(f"{name} {minor:+d}" for name, minor in sorted(self.impacts.items()))
+
     def to_dict(self) -> dict[str, Any]:
         """The finding as JSON knows it; the same keys in the report, the API and the CLI."""
         return {

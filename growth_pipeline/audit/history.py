@@ -87,6 +87,7 @@ class InHand:
     now: datetime
     audit_id: str
     definition: str
+    verdict: str = ""
 
 
 def tell(history: History | None, hand: InHand, findings: Collection[Finding]) -> Told:
@@ -98,7 +99,7 @@ def tell(history: History | None, hand: InHand, findings: Collection[Finding]) -
         return Told()
     previous, desk = history.previous, hand.desk
     if desk is None:
-        return Told(describe_changes(previous, findings, PaymentChanges()))
+        return Told(_changes(previous, hand, findings, PaymentChanges()))
     taken = len(desk.earlier.taken)
     payments = PaymentChanges(judged=hand.counted, taken_over=taken)
     state = books_state(hand.engine, desk.matcher.tables["books"], books_read_at(previous))
@@ -109,8 +110,19 @@ def tell(history: History | None, hand: InHand, findings: Collection[Finding]) -
             judged=hand.counted,
             taken_over=taken,
         )
-    changes = describe_changes(previous, findings, payments)
+    changes = _changes(previous, hand, findings, payments)
     return Told(changes, history.closed.look(_month(hand, desk)), state.state)
+
+
+def _changes(
+    previous: Previous | None,
+    hand: InHand,
+    findings: Collection[Finding],
+    payments: PaymentChanges,
+) -> dict[str, Any]:
+    return describe_changes(
+        previous, findings, payments, verdict=hand.verdict, tz=hand.sources.period.tz
+    )
 
 
 def _month(hand: InHand, desk: Desk) -> MonthInHand:

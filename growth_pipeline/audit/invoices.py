@@ -7,10 +7,11 @@ Contract: docs/metrics.md, "Revenue audit", invoice classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Any, Final, Protocol
 
+import orjson
 import polars as pl
 
 from growth_pipeline.audit.causes import Key, cause_of_object
@@ -25,9 +26,12 @@ from growth_pipeline.core.ids import Scope
 from growth_pipeline.storage.engine import Spool, SpoolFile
 
 LISTED_EXPLAINED: Final = 1_000  # invoices without a charge that are listed one by one
+# Since then money from outside Stripe is a payment record, whichever way it was entered.
+RECORDED_FROM: Final = date(2026, 5, 27)
 _NO_MIRROR: Final = pl.DataFrame(
     schema={"id": pl.String, "status": pl.String, "amount": pl.Int64}
     | dict.fromkeys(("amount_paid", "paid_minor"), pl.Int64)
+    | {"is_paid": pl.Boolean}
 )
 
 
@@ -79,6 +83,24 @@ def how_it_was_paid(invoice: Mapping[str, Any]) -> str:
     if starting < 0:
         return "customer_balance"
     return "moved_to_balance" if ending > starting else "credit_notes"
+
+
+def is_out_of_band(invoice: Mapping[str, Any]) -> bool | None:
+    """Whether an invoice without any known payment was paid outside Stripe; None: nobody can tell.
+
+    Before basil a flag says so. From 2026-05-27 on a payment record stands for such money, and this
+    invoice has none; of what was paid or told before, that cannot be known.
+    Source: Stripe's changelog, 2025-03-31.basil (flag removed) and 2026-05-27.dahlia (off Stripe).
+    """
+    raw = orjson.loads(invoice["raw"])
+    if raw.get("paid_out_of_band") is not None:
+        return bool(raw["paid_out_of_band"]) or (None if raw.get("charge") else False)
+    is_recorded = (
+        invoice["api_version"][:10] >= RECORDED_FROM.isoformat()
+        and (invoice["paid_at"] or 0)
+        >= datetime.combine(RECORDED_FROM, time(), tzinfo=UTC).timestamp()
+    )
+    return False if is_recorded else None
 
 
 def counted_credit(status: str | None, amount: int | None) -> int:
@@ -162,11 +184,35 @@ class _Part:
                     f"{one['uncharged_count']} invoices in {one['currency']} are paid without a "
                     f"charge; the largest {len(listed)} are listed."
                 )
-            for row in listed:
-                paid_by = {"paid_by": how_it_was_paid(row), "amount_paid_minor": row["amount_paid"]}
-                yield self._finding(
-                    "invoice_paid_no_charge", row, 0, paid_by, cause=Cause.AT_STRIPE
-                )
+            yield from filter(None, map(self._uncharged, listed))
+
+    def _uncharged(self, told: Row) -> Finding | None:
+        """What is said of a paid invoice without a charge; None if Stripe knows of one by now."""
+        row = {name: told[name] for name in told if name not in {"raw", "paid_at"}}
+        paid_by = {"paid_by": how_it_was_paid(row), "amount_paid_minor": row["amount_paid"]}
+        if paid_by["paid_by"] == "out_of_band":
+            is_outside = is_out_of_band(told)
+            if is_outside is False:
+                return self._never_paid(row)
+            paid_by["is_told_by_stripe"] = is_outside is not None
+        return self._finding("invoice_paid_no_charge", row, 0, paid_by, cause=Cause.AT_STRIPE)
+
+    def _never_paid(self, row: Row) -> Finding | None:
+        """An invoice that says it was paid, not outside Stripe, and has no payment at all."""
+        fresh = self._read_again({**row, "paid_minor": 0})
+        if fresh is None:
+            return None
+        evidence = {
+            "side": "stripe",
+            "amount_paid_minor": fresh["amount_paid"],
+            "payments_minor": fresh["paid_minor"],
+            "invoice_payments": [],
+            "reason": "it is paid, not outside Stripe, and no payment of it exists",
+        }
+        difference = fresh["paid_minor"] - fresh["amount_paid"]
+        return self._finding(
+            "invoice_payment_sum", fresh, difference, evidence, cause=Cause.AT_STRIPE
+        )
 
     def credit_notes(self) -> Iterator[Finding]:
         """Credit notes that the mirror lacks, or that it still counts though they are void."""

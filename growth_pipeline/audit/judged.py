@@ -74,18 +74,29 @@ def in_order(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def still_open(
-    before: Iterable[Finding], found: Iterable[Finding], unjudged: Collection[str], as_of: datetime
+    before: Iterable[Finding],
+    found: Iterable[Finding],
+    unjudged: Collection[str],
+    as_of: datetime,
+    *,
+    silent: Collection[str] = (),
 ) -> list[Finding]:
     """Open findings of the audit before whose class was not judged now; they go on counting.
 
-    Each says since which instant it was not judged. What was found again is left out.
+    Each says since which instant it was not judged. What was found again is left out. `silent`:
+    sections of which the application told nothing; what rests on its word was not judged either.
     """
     known = {one.fingerprint for one in found}
     return [
         _kept_open(one, as_of)
         for one in before
-        if one.code in unjudged and one.fingerprint not in known
+        if one.fingerprint not in known and (one.code in unjudged or _rests_on(silent, one))
     ]
+
+
+def _rests_on(silent: Collection[str], finding: Finding) -> bool:
+    is_told = bool(finding.evidence.get("application"))
+    return is_told and CODES[finding.code].section in silent
 
 
 def is_not_judged(finding: Finding) -> bool:

@@ -15,6 +15,7 @@ from growth_pipeline.audit.findings import Verdict, count_by_severity
 from growth_pipeline.audit.page_changes import changes_blocks, restatement_blocks
 from growth_pipeline.audit.page_findings import (
     findings_blocks,
+    findings_counted,
     still_open_blocks,
     suppressed_blocks,
 )
@@ -27,11 +28,13 @@ from growth_pipeline.audit.page_sections import (
     trend_blocks,
 )
 from growth_pipeline.audit.summary import (
+    Risk,
     TrendPoint,
     counted,
     money_at_risk,
     recommendations,
     suppressed,
+    suppressed_money,
     unknown_impacts,
 )
 from growth_pipeline.core.display import format_instant, format_number
@@ -53,12 +56,17 @@ from growth_pipeline.core.documents import (
     money_part,
     quoted,
 )
-from growth_pipeline.core.periods import PeriodState
+from growth_pipeline.core.periods import UTC_NAME, PeriodState
 
 _ANSWERS: Final = {
     Verdict.PASS: "The books agree with Stripe.",
     Verdict.WARNING: "The books agree with Stripe, but something needs a look.",
     Verdict.FAIL: "The books do not agree with Stripe.",
+}
+# Said where both sides differ, or where somebody decided not to count what was found.
+_NOTHING_COUNTS: Final = {
+    Verdict.PASS: "No HIGH or MEDIUM finding counts.",
+    Verdict.WARNING: "No HIGH finding counts, but something needs a look.",
 }
 
 
@@ -91,7 +99,8 @@ def build_page(
         *_sources(audit),
         *_how(audit),
     ]
-    title = f"Revenue audit {audit.month}: {audit.verdict}"
+    zone = "" if audit.tz == UTC_NAME else f" in {audit.tz}"
+    title = f"Revenue audit {audit.month}{zone}: {audit.verdict}"
     return Document(title, tuple(blocks), VERDICT_TONES[str(audit.verdict)])
 
 
@@ -111,37 +120,66 @@ def _summary(audit: Audit) -> list[Block]:
     facts: list[tuple[str, Cell]] = [
         ("Findings", found + (f", {format_number(apart)} suppressed" if apart else "")),
         ("Money at risk", _risk(audit)),
+        *([("Suppressed money", _suppressed_money(audit))] if apart else []),
         ("Booked less Stripe", _difference(audit)),
         ("Account", (Data(audit.scope.account_id), f", {audit.scope.mode} mode")),
         ("Month", (f"{audit.month} in ", Data(audit.tz), f", {audit.state}")),
         ("As of (exclusive)", format_instant(audit.as_of)),
     ]
-    return [Paragraph((Words(_answer(audit), strong=True), told)), Facts(tuple(facts))]
+    return [Paragraph((*_answer(audit), told)), Facts(tuple(facts))]
 
 
-def _answer(audit: Audit) -> str:
+def _answer(audit: Audit) -> tuple[Cell, ...]:
+    """The verdict in words; it never says "agree" of sides that differ or were partly set aside."""
     if any(finding.code == "source_incomplete" for finding in counted(audit)):
-        return "There is no verdict on a part: a source is incomplete."
-    return _ANSWERS[audit.verdict]
+        said = "There is no verdict on a part: a source is incomplete."
+    elif audit.verdict is not Verdict.FAIL and (_moved(audit) or suppressed(audit)):
+        said = _NOTHING_COUNTS[audit.verdict]
+    else:
+        said = _ANSWERS[audit.verdict]
+    return (Words(said, strong=True), *_apart(audit))
+
+
+def _apart(audit: Audit) -> tuple[Cell, ...]:
+    """` They differ by +USD 5.00; 1 finding is suppressed.`; nothing where neither is so."""
+    moved, number = _moved(audit), len(suppressed(audit))
+    if not moved and not number:
+        return ()
+    differ: Cell = ("They differ by ", joined(moved)) if moved else "Their nets do not differ"
+    if not audit.totals:
+        differ = "By how much they differ is unknown"
+    hidden = f"; {findings_counted(number)} {'is' if number == 1 else 'are'} suppressed"
+    return (" ", differ, hidden if number else "", ".")
 
 
 def _risk(audit: Audit) -> Cell:
-    risks = money_at_risk(audit.findings)
+    return _money(money_at_risk(audit.findings), unknown_impacts(audit.findings))
+
+
+def _suppressed_money(audit: Audit) -> Cell:
+    unknown = sum(finding.impacts is None for finding in suppressed(audit))
+    return _money(suppressed_money(audit.findings), unknown)
+
+
+def _money(risks: Mapping[str, Risk], unknown: int) -> Cell:
     parts: list[Cell] = [risk_cell(risk, currency) for currency, risk in risks.items()]
-    unknown = unknown_impacts(audit.findings)
     parts += [f"{format_number(unknown)} of unknown size"] if unknown else []
     return joined(parts) if parts else "none"
 
 
 def _difference(audit: Audit) -> Cell:
-    moved = [
+    if moved := _moved(audit):
+        return joined(moved)
+    return "0 in every currency" if audit.totals else "unknown"
+
+
+def _moved(audit: Audit) -> list[Cell]:
+    """Booked less Stripe of the currencies in which it is not 0."""
+    return [
         money_part(minor, currency, signed=True)
         for currency, minor in audit.money_difference.items()
         if minor
     ]
-    if moved:
-        return joined(moved)
-    return "0 in every currency" if audit.totals else "unknown"
 
 
 # --- what to do ----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from growth_pipeline.core.documents import (
     quoted,
 )
 
+_NOTHING: Final = "None needed"  # how an action says that nobody has to do anything
 FINDINGS_SHOWN: Final = 200  # rows of all tables together; JSON and CSV hold all
 _FACTS_SHOWN: Final = 8  # of one finding
 _DELIVERIES_SHOWN: Final = 3
@@ -47,6 +48,8 @@ def findings_blocks(findings: Sequence[Finding]) -> list[Block]:
     if not findings:
         return [Heading(2, "Findings"), Paragraph("None.")]
     blocks: list[Block] = [Heading(2, "Findings")]
+    folded = [finding for finding in findings if _needs_nothing(finding)]
+    findings = [finding for finding in findings if not _needs_nothing(finding)]
     shown = findings[:FINDINGS_SHOWN]
     for severity in Severity:
         of_severity = [finding for finding in shown if finding.severity is severity]
@@ -57,7 +60,24 @@ def findings_blocks(findings: Sequence[Finding]) -> list[Block]:
     left = len(findings) - len(shown)
     if left:
         blocks.append(Paragraph(f"{format_number(left)} more are in the JSON and CSV reports."))
-    return blocks
+    return [*blocks, *_folded(folded)]
+
+
+def _needs_nothing(finding: Finding) -> bool:
+    """Whether a finding only explains: LOW, and nobody has to do anything."""
+    return finding.severity is Severity.LOW and finding.action.startswith(_NOTHING)
+
+
+def _folded(findings: Sequence[Finding]) -> list[Block]:
+    """One line for findings that only explain, with their numbers by class."""
+    if not findings:
+        return []
+    classes = joined(
+        (Code(code), f" {format_number(count)}") for code, count in count_by_code(findings).items()
+    )
+    verb = "needs" if len(findings) == 1 else "need"
+    number = f"{findings_counted(len(findings), 'LOW ')} {verb} nothing: "
+    return [Paragraph((number, classes, ". The JSON and CSV reports have all."))]
 
 
 def suppressed_blocks(findings: Sequence[Finding]) -> list[Block]:
@@ -93,9 +113,9 @@ def still_open_blocks(findings: Sequence[Finding]) -> list[Block]:
     return [Heading(2, "Still open, not judged this time"), Paragraph((classes, why))]
 
 
-def findings_counted(number: int) -> str:
+def findings_counted(number: int, severity: str = "") -> str:
     """A number of findings in words, "1 finding"."""
-    return f"{format_number(number)} finding{'s' * (number != 1)}"
+    return f"{format_number(number)} {severity}finding{'s' * (number != 1)}"
 
 
 def _table(findings: Iterable[Finding], caption: str) -> Table:
@@ -105,7 +125,7 @@ def _table(findings: Iterable[Finding], caption: str) -> Table:
             joined(map(Code, (finding.code, *finding.also))),
             _impact(finding),
             str(finding.cause).replace("_", " ").replace("stripe", "Stripe"),
-            joined(_facts(finding.evidence), "; "),
+            joined([*_sides(finding), *_facts(finding.evidence)], "; "),
             joined(_evidence(finding), "; "),
         )
         for finding in findings
@@ -128,6 +148,24 @@ def _impact(finding: Finding) -> Cell:
     if not moved:
         return "0"
     return (joined(moved), " a month") if is_monthly(finding.code) else joined(moved)
+
+
+def _sides(finding: Finding) -> list[Cell]:
+    """What differs where the rule kept no details: the amounts of both sides, or a lacking event.
+
+    Units: the evidence's amounts are minor units of the finding's currency.
+    """
+    evidence = finding.evidence
+    if evidence.get("details"):
+        return []
+    if finding.code == "event_gap":
+        event = evidence.get("stripe") or {}
+        return [("Stripe lists ", Data(str(event.get("type") or "the event")), ", we lack it")]
+    amounts = [evidence.get(name) for name in ("stripe_minor", "booked_minor")]
+    if finding.currency is None or not all(isinstance(one, int) for one in amounts):
+        return []
+    stripe, booked = (money_part(int(one or 0), finding.currency) for one in amounts)
+    return [("Stripe ", stripe, ", the database ", booked)]
 
 
 def _facts(evidence: Mapping[str, Any]) -> list[Cell]:
@@ -155,10 +193,11 @@ def _evidence(finding: Finding) -> list[Cell]:
     if repair := finding.evidence.get("repair"):
         said.append(quoted(str(repair)))
     if outgrown := finding.evidence.get(OUTGROWN):
-        since = f"{outgrown['why']}, although it was suppressed until {outgrown['until']} by "
-        said.append((f"counts again: {since}", Data(str(outgrown["by"]))))
-    if since := finding.evidence.get(NOT_JUDGED):
-        said.append(f"still open, not judged since {format_instant(since)}")
+        until = f", although it was suppressed until {outgrown['until']} by "
+        said.append(("counts again: ", Data(outgrown["why"]), until, Data(outgrown["by"])))
+    if is_not_judged(finding):
+        since = format_instant(finding.evidence[NOT_JUDGED])
+        said.append(f"still open, not judged since {since}")
     if finding.owner:
         said.append(("looked after by ", Data(finding.owner)))
     return said

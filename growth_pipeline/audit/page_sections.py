@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, SECTIONS, Severity
-from growth_pipeline.audit.findings import Finding
+from growth_pipeline.audit.findings import Finding, count_by_severity
 from growth_pipeline.audit.page_findings import TONES, findings_counted
 from growth_pipeline.audit.summary import Risk, TrendPoint, counted, is_monthly, money_at_risk
 from growth_pipeline.audit.totals import CurrencyTotals
@@ -40,6 +40,9 @@ VERDICT_TONES: Final[Mapping[str, Tone]] = {
 }
 _SIDES_HEAD: Final = ("", "Stripe", "Database", "Database - Stripe")
 _NUMBERS: Final = frozenset({1, 2, 3})
+_WHAT_IS_COUNTED: Final = (
+    "Compared are all objects of the month, whatever their state; a line below may count fewer."
+)
 _NOT_KNOWN: Final = "\N{EN DASH}"
 
 
@@ -59,7 +62,8 @@ def side_by_side(audit: Audit) -> list[Block]:
     sides = ("Payments at Stripe", "in the database", "Net at Stripe", "in the database")
     head = ("Currency", *sides, "Database - Stripe", "Money at risk")
     caption = (
-        "Settled payments of the month. Money at risk adds the impacts of HIGH and MEDIUM findings "
+        "Settled payments created in the month. Money at risk adds the impacts of HIGH and MEDIUM "
+        "findings "
         "without their signs: mistakes never cancel out"
     )
     table = Table(caption, head, rows, frozenset(range(1, 7)))
@@ -92,7 +96,7 @@ def _payments(audit: Audit) -> list[Block]:
     rows: list[tuple[Cell, ...]] = []
     for currency, totals in audit.totals.items():
         rows += _currency_rows(currency, totals)
-    caption = "Settled payments of the month, by currency"
+    caption = "Settled payments created in the month, by currency; others are compared too"
     table = Table(caption, _SIDES_HEAD, tuple(rows), _NUMBERS)
     bridges = Steps(tuple(_bridge(*one) for one in audit.totals.items()), numbered=False)
     said = "From Stripe's net to ours: what the findings and the cut-off explain, and what is left."
@@ -119,7 +123,9 @@ def _currency_rows(currency: str, totals: CurrencyTotals) -> list[tuple[Cell, ..
 
 def _bridge(currency: str, totals: CurrencyTotals) -> Cell:
     amounts = (totals.difference, totals.explained, totals.cut_off, totals.remainder)
-    difference, explained, cut_off, remainder = (money_part(one, currency) for one in amounts)
+    difference, explained, cut_off, remainder = (
+        money_part(one, currency, signed=True) for one in amounts
+    )
     left = Words(" left", tone=Tone.BAD) if totals.remainder else " left"
     told = (explained, " findings + ", cut_off, " cut-off + ", remainder, left)
     return (_currency(currency), ": ", difference, " = ", *told)
@@ -133,15 +139,21 @@ def _compared(stripe: Any, database: Any, currency: str | None) -> tuple[Cell, C
     """Both sides and their difference; what one side does not know has no difference."""
     known = isinstance(stripe, int) and isinstance(database, int)
     difference = database - stripe if known else None
-    return (_figure(stripe, currency), _figure(database, currency), _figure(difference, currency))
+    return (
+        _figure(stripe, currency),
+        _figure(database, currency),
+        _figure(difference, currency, signed=True),
+    )
 
 
-def _figure(value: Any, currency: str | None) -> Cell:
+def _figure(value: Any, currency: str | None, *, signed: bool = False) -> Cell:
     if value is None:
         return "unknown"
     if not isinstance(value, int):
         return Data(str(value))
-    return money_part(value, currency) if currency else format_number(value)
+    if currency:
+        return money_part(value, currency, signed=signed)
+    return f"{'+' * (signed and value > 0)}{format_number(value)}"
 
 
 # --- kinds of object -----------------------------------------------------------------------------
@@ -167,7 +179,8 @@ def _section(
     blocks: list[Block] = [Heading(3, name.replace("_", " ").capitalize()), *figures]
     if "judged" in told:
         judged = format_number(int(told["judged"]))
-        blocks.append(Paragraph(f"{judged} compared, {findings_counted(len(findings))}."))
+        said = f"{judged} compared, {findings_counted(len(findings))}. {_WHAT_IS_COUNTED}"
+        blocks.append(Paragraph(said))
     blocks += [Paragraph(("Not judged: ", quoted(str(why)))) for why in told.get("not_judged", ())]
     sides = told.get("sides") or {}
     if sides:
@@ -195,7 +208,7 @@ def _classes(name: str, findings: Iterable[Finding]) -> Table:
     rows = tuple(
         (
             Code(code),
-            Words(str(CODES[code].severity), tone=TONES[CODES[code].severity]),
+            _severities(listed),
             format_number(len(listed)),
             _impacts(code, listed),
             CODES[code].meaning,
@@ -204,6 +217,17 @@ def _classes(name: str, findings: Iterable[Finding]) -> Table:
     )
     head = ("Class", "Severity", "Count", "Impact", "Meaning")
     return Table(f"Findings of {name} by class", head, rows, frozenset({2, 3}))
+
+
+def _severities(findings: Sequence[Finding]) -> Cell:
+    """The severity of what was found; with numbers where there are several."""
+    counts = {one: number for one, number in count_by_severity(findings).items() if number}
+    return joined(
+        Words(
+            one if len(counts) == 1 else f"{format_number(number)} {one}", tone=TONES[Severity(one)]
+        )
+        for one, number in counts.items()
+    )
 
 
 def _impacts(code: str, findings: Iterable[Finding]) -> Cell:
@@ -270,4 +294,5 @@ def trend_blocks(trend: Sequence[TrendPoint], picture: Picture | None) -> list[B
     )
     head = ("Month", "Verdict", *map(str, Severity), "Booked less Stripe")
     table = Table("The newest audit of each month", head, rows, frozenset({2, 3, 4, 5}))
-    return [Heading(2, f"The last {len(trend)} months"), *([picture] if picture else []), table]
+    months = "month" if len(trend) == 1 else f"{len(trend)} months"
+    return [Heading(2, f"The last {months}"), *([picture] if picture else []), table]

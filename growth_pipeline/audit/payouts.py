@@ -92,7 +92,7 @@ def line_minor(payout_id: str, transaction: Mapping[str, Any]) -> int:
 
 
 def in_reading_order(payouts: Iterable[Row], tried: Mapping[str, int]) -> list[Row]:
-    """Payouts as their lines are read: never tried ones first, then by pages tried, small ones first.
+    """Payouts as their lines are read: never tried ones, then by pages tried, small ones first.
 
     So no payout, however long, keeps others from being read in this audit or the next.
     """
@@ -177,14 +177,14 @@ class _Lines:
         said = []
         if self._unasked:
             said.append(
-                f"The lines of {len(self._unasked)} reconciled payouts were not added up: Stripe was "
-                "not asked, or did not answer."
+                f"The lines of {len(self._unasked)} reconciled payouts were not added up: Stripe "
+                "was not asked, or did not answer."
             )
         if self._unread:
             said.append(
-                f"The lines of {len(self._unread)} reconciled payouts were not added up: one audit reads "
-                f"{PAGES[_LINES].total} pages of such lines, and these did not fit. The next audit "
-                "goes on with them, the shortest first."
+                f"The lines of {len(self._unread)} reconciled payouts were not added up: one audit "
+                f"reads {PAGES[_LINES].total} pages of such lines, and these did not fit. The next "
+                "audit goes on with them, the shortest first."
             )
         return tuple(said)
 

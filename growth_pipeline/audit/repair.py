@@ -7,7 +7,7 @@ Contract: docs/metrics.md, "Repair"; docs/decisions/0025.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -125,6 +125,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "bridge_nonzero": Rule(Way.PERSON, person="Report it as a bug, with this finding's evidence."),
 }
 
+MOST_FINDINGS: Final = 2_000
+"""Findings that one repair mends: what is asked of Stripe, and what one person can read."""
+
 PAYMENTS: Final = frozenset({"charge", "payment_intent", "invoice_payment", "invoice"})
 # Both sides agree about these payments; whoever books them in another month may mean it.
 _ON_REQUEST: Final = frozenset({"period_cutoff"})
@@ -214,13 +217,14 @@ def select(findings: Iterable[Finding], only: Sequence[str] = ()) -> Selection:
     """Which findings a repair mends. `only`: classes that were asked for; empty for all.
 
     A finding that somebody suppressed is left alone, unless its class is named. A cut-off is no
-    mistake of the books, so it is mended only when its class is named.
+    mistake of the books: what would move a row to another month is done only when `period_cutoff`
+    is named, also where the row has a mistake besides.
     """
     mended: list[Finding] = []
     manual: list[Note] = []
     left: list[Note] = []
     for finding in findings:
-        if only and finding.code not in only:
+        if only and not _is_named(finding, only):
             continue
         reason = _reason_to_leave(finding, only)
         if reason:
@@ -234,14 +238,34 @@ def select(findings: Iterable[Finding], only: Sequence[str] = ()) -> Selection:
     return Selection(tuple(mended), tuple(manual), tuple(left))
 
 
+def portion(selection: Selection, most: int) -> tuple[Selection, int]:
+    """The first of the findings that are mended, and how many are left for later repairs."""
+    later = max(0, len(selection.mended) - most)
+    return replace(selection, mended=selection.mended[:most]), later
+
+
+def _is_named(finding: Finding, only: Sequence[str]) -> bool:
+    """Whether the class was asked for, or the move to another month that comes with it."""
+    return finding.code in only or not _moves(finding).isdisjoint(only)
+
+
+def _moves(finding: Finding) -> frozenset[str]:
+    """Classes of a finding whose repair moves a row to another month."""
+    return _ON_REQUEST.intersection((finding.code, *finding.also))
+
+
 def _reason_to_leave(finding: Finding, only: Sequence[str]) -> str:
-    if finding.code in only:
-        return ""
-    if finding.suppression is not None:
+    if finding.suppression is not None and finding.code not in only:
         return f"suppressed until {finding.suppression['until']}"
-    if finding.code in _ON_REQUEST:
+    unasked = sorted(_moves(finding) - set(only))
+    if not unasked:
+        return ""
+    if finding.code in unasked:
         return f"both sides agree; growth repair --only {finding.code} moves the row"
-    return ""
+    return (
+        "the row is booked in another month too, so mending it would move it: growth repair "
+        f"--only {unasked[0]} does both"
+    )
 
 
 def _can_ask_for(finding: Finding) -> bool:

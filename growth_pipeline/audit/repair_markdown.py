@@ -91,7 +91,19 @@ def _opening(repair: Repair) -> list[str]:
         ],
         Outcome.NOTHING: ["No booked row and no mirrored object has to change."],
     }[repair.outcome]
-    return [" ".join(said), "", f"Next: `{next_step(repair)}`"]
+    return [" ".join(said), *_later(plan), "", f"Next: `{next_step(repair)}`"]
+
+
+def _later(plan: Plan) -> list[str]:
+    if not plan.later:
+        return []
+    which = f"--since {plan.month.key} --until {plan.month.key}"
+    return [
+        "",
+        f"This is a portion: {_count(plan.later, 'more finding')} can be mended. Apply this one, "
+        "audit the month again, then repair it again. For a whole month of lost payments "
+        f"`growth backfill {which}` is the way.",
+    ]
 
 
 def _why_not(since: Since | None) -> str:

@@ -116,7 +116,8 @@ class Plan:
 
     Grain: one month, account and mode. `steps` are in order of table and key. `mended` are the
     findings it is made of; `manual` and `left` what it does not do. `only`: the classes that were
-    asked for, empty for all. `plan_id` names it once it was shown.
+    asked for, empty for all. `later`: findings that wait for another repair, because one mends so
+    many at most. `plan_id` names it once it was shown.
     """
 
     scope: Scope
@@ -128,6 +129,7 @@ class Plan:
     mended: tuple[Finding, ...]
     manual: tuple[Note, ...] = ()
     left: tuple[Note, ...] = ()
+    later: int = 0
     plan_id: str = ""
     shown_at: datetime | None = None
 
@@ -196,6 +198,7 @@ class Plan:
             "only": list(self.only),
             "shown_at": self.shown_at.isoformat() if self.shown_at else None,
             "findings": len(self.mended),
+            "later": self.later,
             "money": {
                 currency: {**one._asdict(), "change_minor": one.change_minor}
                 for currency, one in self.money.items()

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from growth_pipeline.audit.repair import LEAKS, Selection, select
+from growth_pipeline.audit.repair import LEAKS, MOST_FINDINGS, Selection, portion, select
 from growth_pipeline.audit.repair_ask import Reader, Told, ask_stripe
 from growth_pipeline.audit.repair_plan import Plan, Since, since
 from growth_pipeline.audit.repair_store import Place, RepairStore, RepairTurn
@@ -77,6 +77,7 @@ def repair_month(
     reader: Reader,
     now: datetime,
     only: Sequence[str] = (),
+    most: int = MOST_FINDINGS,
     apply: bool = False,
     keep: bool = True,
     by: str = "",
@@ -84,13 +85,15 @@ def repair_month(
 ) -> Repair:
     """What a repair of a month does, or, with `apply`, that repair.
 
-    Made from the open findings of the month's newest audit. The plan is carried out in one
+    Made from the open findings of the month's newest audit, at most `most` of them at once; the
+    plan says how many are left. The plan is carried out in one
     transaction and rolled back, unless `apply` asks for it and it is exactly the plan that was
     shown last. A plan that was shown is kept (not without `keep`), so that it may be applied.
     Raises: GrowthError for a month that was not audited; ConfigurationError for a key of another
     account; StripeAuthError, StripeUnreachableError, RemoteUnavailableError: nothing was changed.
     """
-    selection, audit_id = _selection(place, stores.audits, only)
+    found, audit_id = _selection(place, stores.audits, only)
+    selection, later = portion(found, most)
     told = Told()
     if selection.mended:
         tell(f"asking Stripe about {len(selection.mended)} of the open findings")
@@ -100,7 +103,7 @@ def repair_month(
     try:
         with stores.repairs.turn() as turn:
             work = Work(turn, stores.repairs, selection, told, elsewhere=elsewhere, now=now)
-            plan = work.carry_out(place, audit_id, tuple(only))
+            plan = work.carry_out(place, audit_id, tuple(only), later=later)
             repair = _decide(plan, turn, place, apply=apply)
             if repair.outcome is not Outcome.APPLIED:
                 raise _NotCarriedOut(repair)

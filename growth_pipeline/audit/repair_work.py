@@ -28,7 +28,7 @@ from growth_pipeline.audit.repair_plan import (
     Step,
 )
 from growth_pipeline.audit.repair_store import BookedImage, Place, RepairStore, RepairTurn
-from growth_pipeline.billing.fold import VOLATILE, State
+from growth_pipeline.billing.fold import VOLATILE, State, says_the_same
 from growth_pipeline.billing.inbox import ReceivedEvent, parse_envelope
 from growth_pipeline.billing.ledger import ODD, apply_fetched_in, book_again
 from growth_pipeline.billing.mirror import apply_batch
@@ -67,10 +67,12 @@ class Work:
         self._purposes = Purposes()
         self._steps: list[Step] = []
 
-    def carry_out(self, place: Place, audit_id: str, only: tuple[str, ...]) -> Plan:
-        """Do all of it; what was done, row by row."""
+    def carry_out(
+        self, place: Place, audit_id: str, only: tuple[str, ...], *, later: int = 0
+    ) -> Plan:
+        """Do all of it; what was done, row by row. `later`: findings that wait for another one."""
         self._note_purposes()
-        written = self._insert_events() | self._take_states() | self._book()
+        written = self._mirror() | self._book()
         looked_at = self._mend_rows()
         self._booked_steps(looked_at, written)
         self._steps.sort(key=lambda step: step.place)
@@ -86,6 +88,7 @@ class Work:
             mended=tuple(mended),
             manual=self._selection.manual,
             left=(*self._selection.left, *self._left),
+            later=later,
         )
 
     # --- what it is done for ----------------------------------------------------------------
@@ -94,11 +97,22 @@ class Work:
         for finding in self._selection.mended:
             for key in self._told.asked_for.get(finding.fingerprint, ()):
                 self._purposes.note_object(key.object, key.id, finding)
+            for key in self._event_and_objects(finding):
+                self._purposes.note_object(key.object, key.id, finding)
             for payment_id in rows_seen(finding):
                 self._purposes.note_payment(payment_id, finding)
             reason = self._told.failed.get(finding.fingerprint)
             if reason:
                 self._left.append(Note.of(finding, reason))
+
+    def _event_and_objects(self, finding: Finding) -> list[ObjectKey]:
+        """The missed event of a finding, its object, and charges that are booked with it."""
+        event = self._told.events.get(finding.fingerprint)
+        if event is None:
+            return []
+        named = _object_of(event)
+        own = ObjectKey(event.account_id, event.livemode, "event", event.event_id)
+        return [own, *([named] if named else []), *self._charges_of(event)]
 
     def _mended(self) -> Iterator[Finding]:
         """Findings that something is done for."""
@@ -118,11 +132,28 @@ class Work:
 
     # --- ledger and mirror ------------------------------------------------------------------
 
-    def _insert_events(self) -> set[ObjectKey]:
-        """Put events that were missed into the ledger and apply them; charges they touch."""
-        mirror = self._turn.mirror
+    def _mirror(self) -> set[ObjectKey]:
+        """Bring events and states into ledger and mirror; the charges that are booked by them.
+
+        An object is one step, whoever told of it: the event, the answer, or both.
+        """
         events = list({event.event_id: event for event in self._told.events.values()}.values())
-        new = mirror.insert_events(events) if events else set()
+        named = {key for key in map(_object_of, events) if key is not None}
+        keys = sorted({*named, *self._told.states})
+        before = self._states(keys)
+        booked = self._insert_events(events) | self._take_states()
+        after = self._states(keys)
+        for key in keys:
+            if _is_another(before.get(key), after.get(key)):
+                self._mirror_step(key, before.get(key), after.get(key))
+        return booked
+
+    def _states(self, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, State]:
+        return self._turn.mirror.load_states(keys) if keys else {}
+
+    def _insert_events(self, events: Sequence[ReceivedEvent]) -> set[ObjectKey]:
+        """Put events that were missed into the ledger and apply them; charges they touch."""
+        new = self._turn.mirror.insert_events(events) if events else set()
         touched: set[ObjectKey] = set()
         for event in events:
             if EventKey(*event[:3]) in new:
@@ -156,13 +187,7 @@ class Work:
         states = list(self._told.states.values())
         if not states:
             return set()
-        mirror = self._turn.mirror
-        before = mirror.load_states([state.key for state in states])
-        outcome = apply_fetched_in(mirror, states, source="refetch", now=self._now)
-        keys = [key for key, _ in outcome.rows]
-        after = mirror.load_states(keys)
-        for key in keys:
-            self._mirror_step(key, before.get(key), after.get(key))
+        outcome = apply_fetched_in(self._turn.mirror, states, source="refetch", now=self._now)
         for key, reason in outcome.refused:
             self._leave(key, reason)
         return {charge for charge, _ in outcome.charges}
@@ -264,6 +289,26 @@ class Work:
 
     def _add(self, step: Step, kind: str, object_id: str) -> None:
         self._steps.append(self._purposes.of(step, kind, object_id))
+
+
+def _object_of(event: ReceivedEvent) -> ObjectKey | None:
+    """The object that an event carries, if the mirror keeps its kind."""
+    payload = parse_envelope(event.body).payload or {}
+    kind, object_id = payload.get("object"), payload.get("id")
+    if not isinstance(kind, str) or not isinstance(object_id, str) or kind not in BY_OBJECT:
+        return None
+    return ObjectKey(event.account_id, event.livemode, kind, object_id)
+
+
+def _is_another(before: State | None, after: State | None) -> bool:
+    """Whether the mirror's row of an object says something else now; instants do not count."""
+    if before is None or after is None:
+        return before is not after
+    if (before.deleted_at is None) != (after.deleted_at is None):
+        return True
+    return after.deleted_at is None and not says_the_same(
+        before.snapshot.payload, after.snapshot.payload
+    )
 
 
 def _mirrored(state: State | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.codes import CODES, Severity
+from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.retention import StoredReport
 from growth_pipeline.audit.summary import TREND_MONTHS, TrendPoint, trend_point
 from growth_pipeline.audit.totals import CurrencyTotals
@@ -31,7 +31,7 @@ class ReportStore:
         """The newest audits of the last months up to the audit's own, in order of months.
 
         Grain: one audited month. The last point is this audit itself. Earlier ones show what
-        counted then, under the severity of each class.
+        counted when the month was last audited, each finding under its own severity.
         """
         parameters = {
             **audit.scope._asdict(),
@@ -73,9 +73,7 @@ def _month(row: Mapping[str, Any]) -> Month:
 
 def _point(row: Mapping[str, Any]) -> TrendPoint:
     severities = {str(severity): 0 for severity in Severity}
-    for code, count in row["counts"].items():
-        if code in CODES:  # a class of another version has no severity here
-            severities[str(CODES[code].severity)] += count
+    severities |= row["severities"]
     return TrendPoint(
         month=_month(row).key,
         state=PeriodState(row["state"]),

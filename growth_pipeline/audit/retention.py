@@ -6,7 +6,8 @@ Contract: docs/metrics.md, "Revenue audit", "Report".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -57,6 +58,7 @@ class Cleaning:
 
     `removed`: paths of files. `byte_count`: their bytes. `kept`: files that stay. `forgotten`:
     audits that have no file of their own left. `missing`: paths that must stay and are gone.
+    `left_alone`: folder of an account and mode that no audit is known of -> its files.
     """
 
     removed: tuple[str, ...]
@@ -64,6 +66,7 @@ class Cleaning:
     kept: int
     forgotten: tuple[UUID, ...]
     missing: tuple[str, ...]
+    left_alone: Mapping[str, int]
     older_than: datetime
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,6 +77,7 @@ class Cleaning:
             "removed_bytes": self.byte_count,
             "kept": self.kept,
             "missing": list(self.missing),
+            "left_alone": dict(self.left_alone),
         }
 
 
@@ -82,10 +86,14 @@ def plan_cleaning(
 ) -> Cleaning:
     """Which files go: those of reports, written before `older_than`, that nothing keeps.
 
-    A file of no audit that is known (its audit was never stored) goes by its age alone. A file
-    that two audits share stays if one of them must.
+    One lake may hold the reports of several databases (decision 0018: one a mode). Only folders of
+    an account and mode that a report is known of are looked at; there, a file of no audit that is
+    known (its audit was never stored) goes by its age alone. A file that two audits share stays if
+    one of them must.
     """
-    listed = [one for one in files if _is_report(one.path)]
+    files = list(files)
+    ours = _folders(reports)
+    listed = [one for one in files if _is_report(one.path) and _folder_of(one.path) in ours]
     protected = {path for report in reports if report.kept_because for path in report.paths}
     gone = [one for one in listed if one.modified_at < older_than and one.path not in protected]
     present = {one.path for one in listed}
@@ -100,8 +108,25 @@ def plan_cleaning(
             if not report.kept_because and (left - protected).isdisjoint(report.paths)
         ),
         missing=tuple(sorted(protected - present)),
+        left_alone=left_alone(files, reports),
         older_than=older_than,
     )
+
+
+def left_alone(files: Iterable[ArtifactFile], reports: Sequence[StoredReport]) -> dict[str, int]:
+    """Folders of accounts and modes that no report is known of -> how many files of reports."""
+    ours = _folders(reports)
+    folders = Counter(_folder_of(one.path) for one in files if _is_report(one.path))
+    return {folder: count for folder, count in sorted(folders.items()) if folder not in ours}
+
+
+def _folders(reports: Sequence[StoredReport]) -> set[str]:
+    return {f"{FOLDER}/{one.scope.account_id}/{one.scope.mode}" for one in reports}
+
+
+def _folder_of(path: str) -> str:
+    """The folder of an account and mode that a file lies in."""
+    return "/".join(path.split("/")[:-1][:4])
 
 
 def _is_report(path: str) -> bool:

@@ -86,7 +86,8 @@ class Section:
     each `{"stripe": ..., "database": ..., "currency": ... or None}`; money in minor units, None is
     unknown. `problems`: sources without a verdict. `not_judged`: why a part was left out, in one
     sentence for people each; that is no finding. `unjudged`: classes that were not judged as a
-    whole; their open findings do not close.
+    whole; their open findings do not close. `is_silent`: the application told nothing, so neither
+    do open findings that rest on what it told before.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Section:
     problems: tuple[Problem, ...] = ()
     not_judged: tuple[str, ...] = ()
     unjudged: frozenset[str] = frozenset()
+    is_silent: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The section as JSON knows it, without its findings."""

@@ -270,6 +270,7 @@ class AuditStore:
             started_at=latest.started_at,
             findings=latest.findings,
             sources=latest.sources,
+            verdict=str(latest.verdict),
         )
 
     def findings(

@@ -36,7 +36,7 @@ class Doubles:
         """The first of the older ones that still runs; without anyone to ask, the oldest."""
         is_open = False
         for one in older:
-            now = self._records.now(one.id) if self._can_ask else one
+            now = self._records.now(one.id, allowance=_CODE) if self._can_ask else one
             if isinstance(now, NoAnswer):
                 is_open = True
             elif now is not None and (isinstance(now, Subscribed) or runs_on(now)):

@@ -135,7 +135,9 @@ class Records:
             return True
         if rows and not self._view.asker.can_ask:
             return False
-        answer = self._view.asker.ask("invoice", invoice, is_payment=False)
+        answer = self._view.asker.ask(
+            "invoice", invoice, is_payment=False, allowance="paid_not_provisioned"
+        )
         if isinstance(answer, NoAnswer):
             return answer
         return answer is not None and answer.get("status") == "paid"
@@ -189,9 +191,14 @@ class Records:
 
     # --- Stripe -----------------------------------------------------------------------------
 
-    def now(self, subscription: str) -> State | NoAnswer | None:
-        """A subscription as Stripe has it now; None only if Stripe knows no such id."""
-        answer = self._view.asker.ask("subscription", subscription, is_payment=False)
+    def now(self, subscription: str, *, allowance: str) -> State | NoAnswer | None:
+        """A subscription as Stripe has it now; None only if Stripe knows no such id.
+
+        `allowance`: the class or part that asks, so that none uses up the questions of another.
+        """
+        answer = self._view.asker.ask(
+            "subscription", subscription, is_payment=False, allowance=allowance
+        )
         if answer is None or isinstance(answer, NoAnswer):
             return answer
         try:

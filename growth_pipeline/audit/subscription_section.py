@@ -108,7 +108,9 @@ class _Examination:
             sides=self._figures.sides(is_told=self._records.is_told),
             problems=(*self._records.problems, *self._held.problems()),
             not_judged=tuple(self._left_out()),
-            unjudged=self._held.unjudged | (frozenset() if self._records.is_told else _OF_APPLICATION),
+            unjudged=self._held.unjudged
+            | (frozenset() if self._records.is_told else _OF_APPLICATION),
+            is_silent=not self._records.is_told,
         )
 
     def _left_out(self) -> Iterable[str]:
@@ -186,7 +188,7 @@ class _Examination:
         is_newer = mirror is not None and mirror.seen_from > stripe.seen_from
         if is_newer and mirror is not None and mirror.told_at and mirror.facts != stripe.facts:
             return True
-        now = self._records.now(stripe.id)
+        now = self._records.now(stripe.id, allowance="subscriptions")
         if isinstance(now, NoAnswer):
             differs = is_newer and mirror is not None and mirror.facts != stripe.facts
             return now if differs and self._can_ask else differs
@@ -225,7 +227,7 @@ class _Examination:
                 self._keep(Pair(None, state, rows.get(key), self._at, is_told=told))
 
     def _is_unknown_to_stripe(self, state: State) -> bool:
-        now = self._records.now(state.id)
+        now = self._records.now(state.id, allowance="subscription_missing")
         if isinstance(now, State):
             self._records.problems.append(
                 Problem("subscriptions", f"Stripe knows {state.id}, but its list did not hold it")
@@ -249,7 +251,9 @@ class _Examination:
     def _is_of_nobody(self, row: Entitlement) -> bool:
         if row.subscription_id is None:
             return True
-        answer = self._view.asker.ask("subscription", row.subscription_id, is_payment=False)
+        answer = self._view.asker.ask(
+            "subscription", row.subscription_id, is_payment=False, allowance="subscription_missing"
+        )
         return answer is None or (isinstance(answer, NoAnswer) and self._is_gone_unasked())
 
     def _is_gone_unasked(self) -> bool:

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES, Cause, Severity
+from growth_pipeline.audit.commands import command_of
 from growth_pipeline.audit.findings import Finding, action_of, count_by_severity
-from growth_pipeline.audit.repair import repairable
 from growth_pipeline.audit.totals import CurrencyTotals
-from growth_pipeline.core.periods import UTC_NAME, PeriodState
+from growth_pipeline.core.periods import PeriodState
 
 TREND_MONTHS: Final = 12
 # Impact of these sections is worth a month of a subscription, not a payment.
@@ -131,9 +131,18 @@ def money_at_risk(findings: Iterable[Finding]) -> dict[str, Risk]:
 
     Units: minor units. A finding whose impact is unknown adds nothing: `unknown_impacts` counts it.
     """
+    return _risks(finding for finding in findings if finding.counts)
+
+
+def suppressed_money(findings: Iterable[Finding]) -> dict[str, Risk]:
+    """What money at risk would have besides, if the suppressed findings counted."""
+    return _risks(finding for finding in findings if not finding.counts)
+
+
+def _risks(findings: Iterable[Finding]) -> dict[str, Risk]:
     sums: dict[str, dict[str, int]] = {}
     for finding in findings:
-        if not finding.counts or finding.severity is Severity.LOW:
+        if finding.severity is Severity.LOW:
             continue
         kind = _kind_of_money(finding.code)
         for currency, impact_minor in (finding.impacts or {}).items():
@@ -179,10 +188,14 @@ def recommendations(audit: Audit) -> list[dict[str, Any]]:
 
 def _command(audit: Audit, finding: Finding) -> str:
     """The command that mends a class, or else the one that looks again."""
-    if finding.code not in repairable():
-        return finding.command
-    zone = "" if audit.tz == UTC_NAME else f" --tz {audit.tz}"
-    return f"growth repair --month {audit.month}{zone}"
+    return command_of(
+        finding.code,
+        finding.object,
+        also=finding.also,
+        month=audit.month,
+        tz=audit.tz,
+        otherwise=finding.command,
+    )
 
 
 def _main_cause(findings: list[Finding]) -> Cause:

@@ -18,7 +18,13 @@ from typing import Any, Final
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.codes import CODES
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.summary import TrendPoint, money_at_risk, recommendations, suppressed
+from growth_pipeline.audit.summary import (
+    TrendPoint,
+    money_at_risk,
+    recommendations,
+    suppressed,
+    suppressed_money,
+)
 
 # What starts a formula in a spreadsheet, also in full width; and the mark that we put before it.
 _FORMULA: Final = (*"=+-@|%\t\r\n'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -34,6 +40,7 @@ _CSV_COLUMNS: Final = (
     "object_id",
     "currency",
     "impact_minor",
+    "impacts",
     "also",
     "cause",
     "action",
@@ -79,6 +86,9 @@ def to_dict(audit: Audit, *, trend: Sequence[TrendPoint] = ()) -> dict[str, Any]
         "money_difference_minor": audit.money_difference,
         "money_at_risk_minor": {
             currency: asdict(risk) for currency, risk in money_at_risk(audit.findings).items()
+        },
+        "suppressed_money_minor": {
+            currency: asdict(risk) for currency, risk in suppressed_money(audit.findings).items()
         },
         "impact_minor_by_code": audit.impact_by_code,
         "totals": {currency: one.to_dict() for currency, one in audit.totals.items()},
@@ -126,6 +136,7 @@ def _row(finding: Finding) -> dict[str, Any]:
     evidence, decided = finding.evidence, finding.suppression or {}
     return finding.to_dict() | {
         "section": CODES[finding.code].section,
+        "impacts": finding.impacts_in_words,
         "also": " ".join(finding.also),
         "repair": evidence.get("repair"),
         "suppressed_until": decided.get("until"),

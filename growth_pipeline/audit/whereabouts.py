@@ -121,9 +121,7 @@ class Desk:
         }
 
     def _is_unknown_to_stripe(self, kind: str, object_id: str) -> bool:
-        answer = self.asker.ask(
-            kind, object_id, is_payment=False, allowance=f"orphan_row {kind}"
-        )
+        answer = self.asker.ask(kind, object_id, is_payment=False, allowance=f"orphan_row {kind}")
         if isinstance(answer, NoAnswer):
             return not self.asker.can_ask
         return answer is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,13 +16,30 @@ from datetime import datetime
 from pathlib import Path
 
 from growth_pipeline.audit.sources import LATER_PARTS
-from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
+from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError, UsageError
 from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
-from growth_pipeline.operate.home import check_home, migrate_home, open_home
+from growth_pipeline.operate.home import (
+    check_home,
+    is_demo_running,
+    is_demo_stopped,
+    migrate_home,
+    open_home,
+)
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import github_summary_path, load_settings
+from growth_pipeline.stripe_api.access import access_of
 
 Say = Callable[[str], None]
+
+_STEP = re.compile(r"[a-z]+/[a-z_]+")
+_STEPS = {
+    "billing/inbox": "looking at the received events",
+    "billing/inbox_no_events_are_quarantined": "checking that no received event was set aside",
+    "billing/mirror": "bringing the mirror up to date",
+    "billing/payments": "booking payments from the mirror",
+    "audit/findings": "comparing Stripe with the books",
+    "audit/report": "writing the report",
+}
 
 AUDIT_JOB = "audit_job"
 _ZONED = ("audit__findings", "audit__report")  # steps that are told the zone
@@ -94,9 +112,14 @@ def month_to_audit(month: Month, *, now: datetime, tz: str = "") -> ZonedMonth:
 def check_output(path: Path) -> Path:
     """The report's file, absolute, if it can be written: known before minutes are spent.
 
-    Raises: UsageError for a folder that is missing or closed.
+    Raises: UsageError for a folder, or one that is missing or closed.
     """
     path = path.absolute()
+    if path.is_dir():
+        raise UsageError(
+            f"the report cannot be written to {path}: it is a folder",
+            remedy="give --output a file, as in report.md",
+        )
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             return path
@@ -111,6 +134,7 @@ def audit_month(period: ZonedMonth, *, now: datetime, dry_run: bool, say: Say) -
     """
     month = period.month
     log_for_a_person(say)
+    _check_key()
     with open_home() as home:
         if home.is_demo:
             say(f"nothing is configured here: auditing the running demo ({home.state_dir})")
@@ -129,7 +153,7 @@ def audit_month(period: ZonedMonth, *, now: datetime, dry_run: bool, say: Say) -
         if period.state(now) is PeriodState.OPEN:
             say(f"{month} is not over: every number is provisional")
         elif not dry_run and month < Month.of(now):
-            say("reading what was returned since")
+            say("reading from Stripe the refunds and disputes made after the month")
             span = (month.next.key, Month.of(now).key)
             launch("extract_job", partition_range=span, assets=_RETURNS)
         launched = launch(
@@ -137,7 +161,7 @@ def audit_month(period: ZonedMonth, *, now: datetime, dry_run: bool, say: Say) -
             partition_key=month.key,
             run_config={"ops": {name: {"config": {"tz": period.tz}} for name in _ZONED}},
             dry_run=dry_run,
-            on_progress=say,
+            on_progress=lambda line: say(in_words(line)),
         )
     if "json" not in launched.documents:
         raise GrowthError(
@@ -146,6 +170,32 @@ def audit_month(period: ZonedMonth, *, now: datetime, dry_run: bool, say: Say) -
         )
     verdict = json.loads(launched.documents["json"])["verdict"]
     return Report(launched.documents, str(verdict))
+
+
+def in_words(line: str) -> str:
+    """A line of progress for a person: the name of a step as what it does."""
+    if _STEP.fullmatch(line) is None:
+        return line
+    name = line.partition("/")[2]
+    if name.endswith("_extract"):
+        return f"reading {name.removesuffix('_extract').replace('_', ' ')} from Stripe"
+    return _STEPS.get(line, line.replace("/", ": ").replace("_", " "))
+
+
+def _check_key() -> None:
+    """See that Stripe can be asked before a database is started for it.
+
+    Raises: ConfigurationError for no key, or a wrong one.
+    """
+    settings = load_settings()
+    if is_demo_running(settings):
+        return
+    if is_demo_stopped(settings):
+        raise ConfigurationError(
+            "nothing is configured here, and the demo is stopped",
+            remedy="growth demo, or set GROWTH_STRIPE__API_KEY",
+        )
+    access_of(settings.stripe, settings.state_dir)
 
 
 def write_file(path: Path, data: bytes) -> None:

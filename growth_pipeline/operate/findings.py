@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from growth_pipeline.audit.codes import CODES, Severity
+from growth_pipeline.audit.commands import command_of
 from growth_pipeline.audit.decision_store import DecisionStore
 from growth_pipeline.audit.suppressions import (
     OUTGROWN,
@@ -28,8 +29,8 @@ from growth_pipeline.audit.suppressions import (
 from growth_pipeline.core.display import format_signed_money
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import Month
-from growth_pipeline.operate.home import migrate_home, open_home
+from growth_pipeline.core.periods import UTC_NAME, Month, ZonedMonth
+from growth_pipeline.operate.home import is_demo_stopped, migrate_home, open_home, place_of
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import load_settings
 from growth_pipeline.storage.postgres import Database
@@ -38,6 +39,8 @@ Say = Callable[[str], None]
 
 FEWEST_DIGITS: Final = 6
 _OWNER_LIMIT: Final = 200
+_SHOWN: Final = ("repair", "link")
+_NOT_RAW: Final = frozenset({*_SHOWN, "kept", "effects"})  # the last two are for the next audit
 
 
 @contextmanager
@@ -46,11 +49,18 @@ def open_decisions(say: Say) -> Iterator[DecisionStore]:
 
     Raises: ConfigurationError, RemoteUnavailableError.
     """
+    with _opened(say) as (_, store):
+        yield store
+
+
+@contextmanager
+def _opened(say: Say) -> Iterator[tuple[str, DecisionStore]]:
+    """Which database that is, in words without secrets, and what it knows."""
     log_for_a_person(say)
     with open_home() as home:
         migrate_home(home)
         with Database(home.database_url, application_name="growth command") as database:
-            yield DecisionStore(database)
+            yield place_of(home), DecisionStore(database)
 
 
 # --- looking -----------------------------------------------------------------------------------
@@ -65,6 +75,7 @@ class Wanted:
     severity: str | None = None
     with_closed: bool = False
     limit: int = 100
+    tz: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,25 +84,38 @@ class FindingList:
 
     findings: Sequence[Mapping[str, Any]]
     total: int
+    audited: Sequence[ZonedMonth] = ()
+    place: str = ""
+    hint: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON. Money in minor units of the finding's currency; null is unknown."""
-        return {"total": self.total, "findings": list(self.findings)}
+        months = [{"month": one.month.key, "tz": one.tz} for one in self.audited]
+        return {"total": self.total, "audited_months": months, "findings": list(self.findings)}
 
     def lines(self) -> list[str]:
         """For a person."""
         lines = [_line(one) for one in self.findings]
         if self.total > len(self.findings):
             lines.append(f"and {self.total - len(self.findings)} more: give a larger --limit")
-        return lines or ["no open finding"]
+        return lines or [self._nothing()]
+
+    def _nothing(self) -> str:
+        if not self.audited:
+            return _plain(f"nothing was audited yet in {self.place}{self.hint}")
+        months = f"{len(self.audited)} audited month{'s' * (len(self.audited) != 1)}"
+        return _plain(f"no open finding that fits, in {months} of {self.place}")
 
 
 def list_findings(wanted: Wanted, *, today: date, say: Say) -> FindingList:
     """Open findings of every month, or those that fit."""
     _check_words(wanted)
-    with open_decisions(say) as store:
+    hint = "; the demo is stopped: growth demo" if is_demo_stopped(load_settings()) else ""
+    with _opened(say) as (place, store):
+        audited = store.audited_months(month=wanted.month, tz=wanted.tz)
         rows = store.list_findings(
             month=wanted.month,
+            tz=wanted.tz,
             code=wanted.code,
             severity=wanted.severity,
             with_closed=wanted.with_closed,
@@ -101,7 +125,8 @@ def list_findings(wanted: Wanted, *, today: date, say: Say) -> FindingList:
             scope: last_first(store.suppressions(scope), today)
             for scope in {_scope(one) for one in shown}
         }
-    return FindingList([_document(one, in_force[_scope(one)]) for one in shown], len(rows))
+    found = [_document(one, in_force[_scope(one)]) for one in shown]
+    return FindingList(found, len(rows), audited, place, hint)
 
 
 def _check_words(wanted: Wanted) -> None:
@@ -122,11 +147,16 @@ def show_finding(digits: str, *, today: date, say: Say) -> dict[str, Any]:
 
 def finding_lines(finding: Mapping[str, Any]) -> list[str]:
     """One finding for a person."""
-    evidence = json.dumps(finding["evidence"], indent=2, ensure_ascii=True, default=str)
+    told = finding["evidence"]
+    raw = {name: value for name, value in told.items() if name not in _NOT_RAW}
+    evidence = json.dumps(raw, indent=2, ensure_ascii=True, default=str)
     suppression = finding["suppression"]
     lines = [
         _line(finding),
+        f"  is:       {_plain(CODES[finding['code']].meaning)}",
+        f"  money:    {_money(finding) or 'none differs'}",
         f"  cause:    {finding['cause'].replace('_', ' ')}",
+        *(f"  {name + ':':<9} {_plain(str(told[name]))}" for name in _SHOWN if told.get(name)),
         f"  do:       {_plain(finding['action'])}",
         f"  next:     {_plain(finding['command'])}",
         f"  owner:    {_plain(finding['owner'] or 'nobody')}",
@@ -175,7 +205,16 @@ def _document(row: Mapping[str, Any], in_force: Sequence[Suppression]) -> dict[s
         **{name: row[name] for name in ("code", "severity", "object", "object_id", "currency")},
         "impact_minor": row["impact_minor"],
         "impacts_minor": row["evidence"].get("impacts_minor"),
-        **{name: row[name] for name in ("also", "cause", "action", "command", "owner")},
+        **{name: row[name] for name in ("also", "cause", "action")},
+        "command": command_of(
+            row["code"],
+            row["object"],
+            also=row["also"],
+            month=month,
+            tz=row["tz"],
+            otherwise=row["command"],
+        ),
+        "owner": row["owner"],
         "suppression": decided.suppression,
         OUTGROWN: decided.outgrown,
         "evidence": evidence,
@@ -184,10 +223,7 @@ def _document(row: Mapping[str, Any], in_force: Sequence[Suppression]) -> dict[s
 
 
 def _line(finding: Mapping[str, Any]) -> str:
-    impact, currency = finding["impact_minor"], finding["currency"]
-    money = "unknown" if impact is None else ""
-    if impact and currency:
-        money = format_signed_money(impact, currency)
+    money = _money(finding)
     notes = [
         f"owner {finding['owner']}" if finding["owner"] else "",
         f"suppressed until {finding['suppression']['until']}" if finding["suppression"] else "",
@@ -195,10 +231,26 @@ def _line(finding: Mapping[str, Any]) -> str:
         "closed" if finding["closed_at"] else "",
     ]
     words = [
-        *(finding["fingerprint"], finding["month"], f"{finding['severity']:<6}", finding["code"]),
+        *(
+            finding["fingerprint"],
+            finding["month"] + _zone(finding),
+            f"{finding['severity']:<6}",
+            finding["code"],
+        ),
         *(f"{finding['object']} {finding['object_id']}", money, *notes),
     ]
     return _plain("  ".join(word for word in words if word))
+
+
+def _money(finding: Mapping[str, Any]) -> str:
+    """Impacts of all currencies; of findings stored without them, the one of their currency."""
+    impact, impacts = finding["impact_minor"], finding.get("impacts_minor")
+    if impact is None and not impacts:
+        return "unknown"
+    told = impacts or {finding["currency"]: impact}
+    return ", ".join(
+        format_signed_money(minor, name) for name, minor in sorted(told.items()) if name and minor
+    )
 
 
 # --- deciding ----------------------------------------------------------------------------------
@@ -261,7 +313,7 @@ def suppress(
         if not dry_run:
             store.insert_suppression(decision)
     will = "would not count" if dry_run else "will not count"
-    what = f"{row['code']} of {row['object_id']}" if row else _class_of(about)
+    what = f"{row['code']} of {row['object_id']}{_in_zone(row)}" if row else _class_of(about)
     return Done(
         f"{_plain(what)} {will} until {decision.until}; the verdict follows with the next audit",
         {**decision.to_dict(), "dry_run": dry_run},
@@ -342,6 +394,15 @@ def _extent(row: Mapping[str, Any]) -> Extent:
     """How bad a stored finding was when an audit last saw it."""
     codes = frozenset({row["code"], *row["also"]})
     return Extent(Severity(row["severity"]), codes, row["evidence"].get("impacts_minor"))
+
+
+def _zone(finding: Mapping[str, Any]) -> str:
+    return "" if finding["tz"] == UTC_NAME else f" {finding['tz']}"
+
+
+def _in_zone(row: Mapping[str, Any]) -> str:
+    zone = _zone(row)
+    return f" in {_month(row)}{zone}" if zone else ""
 
 
 def _class_of(about: About) -> str:

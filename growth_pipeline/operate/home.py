@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
@@ -144,6 +145,28 @@ def is_configured(settings: Settings) -> bool:
 def demo_dir(settings: Settings) -> Path:
     """Folder with everything of the demo that belongs to this state folder."""
     return settings.state_dir.expanduser().resolve() / DEMO_FOLDER
+
+
+def is_demo_stopped(settings: Settings) -> bool:
+    """Whether nothing is configured here but a demo that does not run."""
+    folder = demo_dir(settings)
+    return not is_configured(settings) and folder.is_dir() and not is_locked(folder / DEMO_LOCK)
+
+
+def is_demo_running(settings: Settings) -> bool:
+    """Whether a command here would use the running demo."""
+    return not is_configured(settings) and is_locked(demo_dir(settings) / DEMO_LOCK)
+
+
+def place_of(home: Home) -> str:
+    """Which database that is, for a person; no user, no password."""
+    if home.is_demo:
+        return f"the database of the running demo ({home.state_dir})"
+    if home.server is not None:
+        return f"the embedded database in {home.state_dir}"
+    parts = urlsplit(home.database_url)
+    host = (parts.netloc.rpartition("@")[2]) or "this machine"
+    return f"the database {parts.path.lstrip('/') or 'of the user'} on {host}"
 
 
 def running_demo_home(settings: Settings) -> Home | None:

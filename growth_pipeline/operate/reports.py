@@ -5,14 +5,20 @@ Which report may go is decided in `audit/retention.py`; here it is asked for and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from growth_pipeline.audit.report_store import ReportStore
-from growth_pipeline.audit.retention import Cleaning, StoredReport, clean_reports
+from growth_pipeline.audit.retention import (
+    FOLDER,
+    Cleaning,
+    StoredReport,
+    clean_reports,
+    left_alone,
+)
 from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.settings import load_settings
@@ -24,16 +30,25 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Listed:
-    """Reports, the newest first; `total` counts those beyond the limit too."""
+    """Reports, the newest first; `total` counts those beyond the limit too.
+
+    `left_alone`: folder of the lake that this database knows no report of -> its files.
+    """
 
     reports: Sequence[StoredReport]
     total: int
     keep_days: int
+    left_alone: Mapping[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         told = [report.to_dict() for report in self.reports]
-        return {"keep_days": self.keep_days, "total": self.total, "reports": told}
+        return {
+            "keep_days": self.keep_days,
+            "total": self.total,
+            "reports": told,
+            "left_alone": dict(self.left_alone),
+        }
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -47,6 +62,7 @@ class Listed:
         return [
             *(listed or ["no report is stored: growth audit --month 2025-10 writes one"]),
             *([f"{more} more: --limit {self.total}"] if more else []),
+            *_left_alone(self.left_alone),
         ]
 
 
@@ -71,17 +87,26 @@ class Cleaned:
             f"{done.older_than:%Y-%m-%d}; {done.kept} stay"
         )
         lines += [f"missing, though it should stay: {path}" for path in done.missing]
-        return lines
+        return [*lines, *_left_alone(done.left_alone)]
+
+
+def _left_alone(folders: Mapping[str, int]) -> list[str]:
+    return [
+        f"left alone: {count} file{'' if count == 1 else 's'} in {folder}, "
+        "of no audit of this database"
+        for folder, count in folders.items()
+    ]
 
 
 def list_reports(limit: int, *, say: Say) -> Listed:
     """Stored reports of this folder's configuration, or of the demo that runs here.
 
-    Raises: ConfigurationError, RemoteUnavailableError.
+    Raises: ConfigurationError, RemoteUnavailableError, LakeUnreadableError.
     """
-    with _opened(say, dry_run=True) as (store, _):
-        reports = store.stored_reports()
-        return Listed(reports[:limit], len(reports), load_settings().reports.keep_days)
+    with _opened(say, dry_run=True) as (store, lake):
+        files, reports = lake.list_artifacts(FOLDER), store.stored_reports()
+        keep_days = load_settings().reports.keep_days
+        return Listed(reports[:limit], len(reports), keep_days, left_alone(files, reports))
 
 
 def clean(*, now: datetime, dry_run: bool, say: Say) -> Cleaned:

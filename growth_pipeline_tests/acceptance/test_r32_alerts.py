@@ -90,7 +90,7 @@ def test_a_flood_through_failing_channels_and_dying_processes_loses_and_doubles_
     slack.faults = some_faults(chance, SLACK_FAULTS, sizes.faults)
     github.faults = some_faults(chance, GITHUB_FAULTS, sizes.faults)
     planned = len(slack.faults) + len(github.faults)
-    kills, crashes, flood_messages, rounds = 0, [], 0, 0
+    kills, crashes, flood_messages, rounds, late = 0, [], 0, 0, github.faults.count("late")
     with serving(slack), serving(github):
         for number in range(ROUNDS):
             rounds = number + 1
@@ -110,6 +110,9 @@ def test_a_flood_through_failing_channels_and_dying_processes_loses_and_doubles_
                 add_what_the_killed_did_not(database_url, sizes)
             if number >= DEADLY_ROUNDS and unsettled(database_url) == 0:
                 break
+        slack.ahead = github.ahead = rounds * ROUND_SECONDS
+        slack.catch_up()
+        github.catch_up()
     violations = [
         *crashes,
         *slack_violations(slack, sizes),
@@ -121,6 +124,7 @@ def test_a_flood_through_failing_channels_and_dying_processes_loses_and_doubles_
         "R32",
         load=f"{sizes.alerts} alerts about {sizes.problems} problems, {sizes.processes} processes",
         faults=planned - len(slack.faults) - len(github.faults),
+        late=late - github.faults.count("late"),
         kills=kills,
         rounds=rounds,
         slack_messages=len(slack.messages),

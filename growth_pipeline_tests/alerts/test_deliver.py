@@ -246,6 +246,7 @@ def test_an_issue_that_github_makes_after_our_timeout_is_not_made_again(
     for seconds in (0, 10, 30, 60, 120, 180, 240):
         github.ahead = seconds
         send_what_waits(store, github_channel, at=NOW + timedelta(seconds=seconds))
+    github.catch_up()
     assert len(github.issues) == 1
     assert store.unsent(1) == []
 

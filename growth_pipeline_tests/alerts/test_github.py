@@ -146,6 +146,20 @@ def test_whose_token_it_is_is_asked_once(github, github_channel):
     assert github.issues[0]["labels"] == [{"name": LABEL}]
 
 
+def test_github_that_does_not_say_whose_token_it_is_is_asked_again(github, github_channel):
+    answer, github.handle = github.handle, lambda *_: (500, {"message": "no"})
+    with pytest.raises(ChannelRefusedError):
+        github_channel.send([an_alert()])
+    github.handle = answer
+    github_channel.send([an_alert()])
+    assert [path for _, path in github.requests].count("/user") == 2
+    assert all("creator=growth-alerts" in path for path in list_requests(github))
+
+
+def list_requests(github):
+    return [path for method, path in github.requests if "/issues?" in path]
+
+
 def test_an_issue_that_was_closed_before_it_could_be_read_back_is_found(github, github_channel):
     github.faults = ["lost"]
     with pytest.raises(OutcomeUnknownError):

@@ -33,7 +33,13 @@ def previous(*findings) -> Previous:
 def test_findings_are_new_changed_closed_or_as_they_were():
     before = [a_finding("ch_1"), a_finding("ch_2"), a_finding("ch_3")]
     now = [a_finding("ch_2", minor=-99), a_finding("ch_3"), a_finding("ch_4"), a_finding("ch_5")]
-    assert count_findings(before, now) == {"new": 2, "changed": 1, "closed": 1, "unchanged": 1}
+    assert count_findings(before, now) == {
+        "new": 2,
+        "changed": 1,
+        "closed": 1,
+        "unchanged": 1,
+        "not_judged": 0,
+    }
 
 
 def test_dates_owners_and_suppressions_are_no_news_about_a_finding():
@@ -60,14 +66,14 @@ def test_the_first_audit_of_a_month_says_so():
     assert told == {
         "since": None,
         "previous_audit_id": None,
-        "findings": {"new": 1, "changed": 0, "closed": 0, "unchanged": 0},
+        "findings": {"new": 1, "changed": 0, "closed": 0, "unchanged": 0, "not_judged": 0},
         "payments": {
             "changed_at_stripe": None,
             "changed_in_books": None,
             "judged_again": 1,
             "taken_over": 0,
         },
-        "said": "This is the first audit of the month.",
+        "said": "This is the first audit of this month in UTC.",
     }
 
 
@@ -91,7 +97,27 @@ def test_what_changed_is_counted_in_the_sentence():
     payments = PaymentChanges(at_stripe=4, in_books=2, judged=3, taken_over=5)
     told = describe_changes(previous(a_finding("ch_1")), [a_finding("ch_2")], payments)
     assert told["said"] == (
-        "Since the audit as of 2025-11-02 12:00:00 UTC: 1 findings are new, 0 changed, 1 closed, "
+        "Since the audit as of 2025-11-02 12:00:00 UTC: 1 finding is new, 0 changed, 1 closed, "
         "0 are as they were. Payments: 4 changed at Stripe, 2 in the books; 3 judged, 5 taken over "
         "without looking again."
     )
+
+
+def test_a_verdict_that_changed_by_a_suppression_is_said():
+    finding = a_finding("ch_1")
+    hidden = replace(finding, suppression={"reason": "known", "by": "ada", "until": "2026-01-01"})
+    before = replace(previous(finding), verdict="FAIL")
+    payments = PaymentChanges(at_stripe=0, in_books=0)
+    told = describe_changes(before, [hidden], payments, verdict="PASS")
+    assert told["said"] == (
+        "Since the audit as of 2025-11-02 12:00:00 UTC: the verdict went from FAIL to PASS, 1 is "
+        "newly suppressed. No finding and no payment changed: 1 finding is as it was."
+    )
+    back = replace(previous(hidden), verdict="PASS")
+    told = describe_changes(back, [finding], payments, verdict="FAIL")
+    assert "went from PASS to FAIL, 1 counts again." in told["said"]
+
+
+def test_the_first_audit_names_its_zone():
+    told = describe_changes(None, [], PaymentChanges(), tz="Europe/Berlin")
+    assert told["said"] == "This is the first audit of this month in Europe/Berlin."

@@ -10,7 +10,7 @@ from growth_pipeline.audit.charts import (
     sides_chart,
     trend_chart,
 )
-from growth_pipeline.audit.codes import CODES
+from growth_pipeline.audit.codes import CODES, Severity
 from growth_pipeline.audit.summary import TrendPoint
 from growth_pipeline.audit.totals import CurrencyTotals, Side
 from growth_pipeline.core.charts import data_uri, render_png
@@ -36,6 +36,15 @@ def test_findings_are_drawn_by_class_in_table_order():
         ("missing_in_db", 1, "1 HIGH"),
         ("refund_missing", 2, "2 HIGH"),
     ]
+
+
+def test_a_class_is_drawn_with_the_severities_of_its_findings():
+    findings = [
+        a_finding("event_gap", severity=Severity.HIGH),
+        a_finding("event_gap", "evt_2", severity=Severity.MEDIUM),
+    ]
+    ((row),) = values(findings_chart(an_audit(*findings)))
+    assert (row["severity"], row["label"]) == ("HIGH", "1 HIGH, 1 MEDIUM")
 
 
 def test_both_sides_are_drawn_as_parts_of_the_larger_one_with_their_money():

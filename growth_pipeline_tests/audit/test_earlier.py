@@ -53,10 +53,15 @@ def wrong(company):
     return company
 
 
+def counts(new, changed, closed, unchanged):
+    told = {"new": new, "changed": changed, "closed": closed, "unchanged": unchanged}
+    return {**told, "not_judged": 0}
+
+
 def test_the_first_audit_judges_everything(wrong):
     audit = wrong.audit_and_keep(as_of=FIRST)
     assert payments_of(audit) == (None, None, 3, 0)
-    assert audit.changes["findings"] == {"new": 3, "changed": 0, "closed": 0, "unchanged": 0}
+    assert audit.changes["findings"] == counts(3, 0, 0, 0)
 
 
 def test_when_nothing_moved_nothing_is_asked_judged_or_written(wrong):
@@ -96,7 +101,7 @@ def test_what_moved_is_judged_and_the_rest_is_taken_over(wrong):
     )
     second = wrong.audit_and_keep(as_of=SECOND)
     assert payments_of(second) == (0, 1, 1, 2)
-    assert second.changes["findings"] == {"new": 0, "changed": 1, "closed": 0, "unchanged": 2}
+    assert second.changes["findings"] == counts(0, 1, 0, 2)
     assert ("amount_mismatch", "ch_2", {"usd": -4995}) in found(second)
     moved = {name for name, version in versions(wrong).items() if version != written[name]}
     assert moved == {"ch_2"}
@@ -128,7 +133,7 @@ def test_a_mended_payment_closes_its_finding(wrong):
     wrong.audit_and_keep(as_of=FIRST)
     execute(wrong, "update billing.payments set amount_minor = 5000 where charge_id = 'ch_2'")
     second = wrong.audit_and_keep(as_of=SECOND)
-    assert second.changes["findings"] == {"new": 0, "changed": 0, "closed": 1, "unchanged": 2}
+    assert second.changes["findings"] == counts(0, 0, 1, 2)
     assert second.changes["payments"]["changed_in_books"] is None, "no row says when it changed"
 
 

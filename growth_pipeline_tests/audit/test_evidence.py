@@ -163,7 +163,7 @@ def test_a_finding_holds_both_sides_the_rows_to_correct_and_a_link():
     assert finding.evidence["details"]["amount_mismatch"]["booked_minor"] == 1
     assert finding.evidence["link"] == "https://dashboard.stripe.com/acct_1/payments/ch_1"
     assert finding.action.endswith("Rows of billing.payments: payment_id 17.")
-    assert finding.command == "growth audit --month 2025-10"
+    assert finding.command == "growth repair --month 2025-10"
     assert finding.impact_minor == -3999
     assert finding.fingerprint
 

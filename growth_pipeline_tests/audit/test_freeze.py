@@ -325,6 +325,42 @@ def test_an_invoice_without_charge_stays_as_it_was_frozen_when_its_finding_is_ta
     assert (second.restatements, second.close["adds_up"]) == ((), True)
 
 
+def an_invoice(company: Company, number: int, paid: int) -> None:
+    company.other("invoices", id=f"in_{number}", status="paid", amount_paid=paid, currency="usd")
+
+
+def an_invoice_row(company: Company, number: int, paid: int) -> None:
+    only = {"charge_id": None, "payment_intent_id": None, "invoice_id": f"in_{number}"}
+    company.row(number, amount_minor=paid, customer_id=None, written_by="hand", **only)
+
+
+def test_stripes_frozen_figures_stay_when_only_a_row_goes_or_comes(company):
+    an_invoice(company, 1, 900)
+    an_invoice(company, 2, 700)
+    an_invoice_row(company, 1, 900)
+    first = company.audit_and_keep(as_of=SIXTH)
+    assert first.close["totals"]["stripe"]["usd"]["gross_minor"] == 900
+    execute(company, "delete from billing.payments where invoice_id = 'in_1'")
+    an_invoice_row(company, 2, 700)
+    second = company.audit_and_keep(as_of=SEVENTH)
+    assert sorted((one[0], one[3]) for one in told(second)) == [("books", -900), ("books", 700)]
+    assert second.close["adds_up"] is True
+    assert second.close["totals_now"]["stripe"] == first.close["totals"]["stripe"]
+
+
+def test_an_invoice_that_changes_at_stripe_is_logged_though_its_row_is_gone(company):
+    an_invoice(company, 1, 900)
+    an_invoice_row(company, 1, 900)
+    company.audit_and_keep(as_of=SIXTH)
+    execute(company, "delete from billing.payments where invoice_id = 'in_1'")
+    company.objects["invoices"][0] |= {"status": "void", "amount_paid": 0}
+    audit = company.audit_and_keep(as_of=SEVENTH)
+    assert [one[1:] for one in told(audit) if one[0] == "stripe"] == [
+        ("in_1", "usd", -900, "changed_at_stripe")
+    ]
+    assert audit.close["adds_up"] is True
+
+
 @pytest.mark.parametrize("round_", range(3))
 def test_any_changes_add_up_and_are_each_in_the_log(company, seed, round_):
     """Random books, random changes on both sides; the log's sum is the difference of plain sums."""

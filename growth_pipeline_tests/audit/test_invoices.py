@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.confirm import StripeNow
 from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.audit.invoices import counted_credit, how_it_was_paid
+from growth_pipeline.core.periods import Month
 from growth_pipeline_tests.audit.company import AS_OF, NOON, NOVEMBER, epoch, found
 
 PAID = {"status": "paid", "amount_paid": 1000, "currency": "usd"}
@@ -156,6 +158,56 @@ def test_a_mirror_that_knows_no_payment_of_an_invoice_is_not_called_wrong(compan
     paid_by(company, 1, 1, 1000)
     company.mirrored("invoice", "in_1", customer="cus_1", **PAID)
     assert found(company.audit()) == []
+
+
+def test_a_mirror_that_lost_the_only_payment_of_an_invoice_is_found(company):
+    """It heard of the payment of another invoice, so it is told of payments."""
+    for number in (1, 2):
+        invoice(company, number, 1000)
+        paid_by(company, number, number, 1000)
+        company.mirrored("invoice", f"in_{number}", customer="cus_1", **PAID)
+    company.mirrored("invoice_payment", "inpay_2", invoice="in_2", **PAID)
+    audit = company.audit()
+    assert found(audit) == [("invoice_payment_sum", "in_1", {"usd": -1000})]
+    assert audit.findings[0].evidence["side"] == "database"
+    assert audit.findings[0].severity is Severity.HIGH
+
+
+@pytest.mark.parametrize(
+    ("version", "paid_at", "raw", "code"),
+    [
+        ("2022-11-15", NOON, {"paid_out_of_band": True}, "invoice_paid_no_charge"),
+        ("2022-11-15", NOON, {"paid_out_of_band": False}, "invoice_payment_sum"),
+        ("2025-03-31.basil", NOON, {}, "invoice_paid_no_charge"),
+        ("2026-10-28.endive", NOON, {}, "invoice_paid_no_charge"),
+        ("2026-10-28.endive", datetime(2026, 6, 3, tzinfo=UTC), {}, "invoice_payment_sum"),
+    ],
+)
+def test_a_paid_invoice_without_any_payment_is_wrong_where_stripe_tells_of_outside_money(
+    company, version, paid_at, raw, code
+):
+    """90.00 are paid, and no payment, no balance and no record says by what."""
+    company.as_of = datetime(2026, 7, 1, tzinfo=UTC)
+    company.months = [
+        *company.months,
+        Month(2025, 12),
+        *(Month(2026, number) for number in range(1, 7)),
+    ]
+    invoice(
+        company,
+        1,
+        9_000,
+        api_version=version,
+        paid_at=epoch(paid_at),
+        raw=orjson.dumps(raw).decode(),
+    )
+    audit = company.audit()
+    (finding,) = audit.findings
+    assert finding.code == code
+    is_wrong = code == "invoice_payment_sum"
+    assert finding.impacts == ({"usd": -9_000} if is_wrong else {})
+    assert audit.verdict is (Verdict.FAIL if is_wrong else Verdict.PASS)
+    assert "raw" not in finding.evidence["stripe"]
 
 
 def test_invoices_without_a_charge_are_listed_with_how_they_were_paid(company):

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from growth_pipeline.audit.codes import SECTIONS
+from growth_pipeline.audit.class_facts import class_facts
+from growth_pipeline.audit.codes import SECTIONS, Severity
+from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.audit.page import build_page
 from growth_pipeline.audit.page_changes import RESTATEMENTS_SHOWN
 from growth_pipeline.audit.report import to_markdown
@@ -43,7 +45,7 @@ def test_the_answer_comes_before_the_evidence_and_the_evidence_before_the_rules(
         "What to do",
         "What changed since the last audit",
         "What changed in past numbers",
-        "The last 1 months",
+        "The last month",
         "By kind of object",
         "Findings",
         "Suppressed findings",
@@ -78,6 +80,19 @@ def test_a_suppressed_finding_is_printed_apart_and_counted_nowhere_else():
     assert "| `a known double` | `ann` | `2026-01-01` |" in text
     assert recommendations(audit) == []
     assert "- Money at risk: none\n" in text
+
+
+def test_a_finding_that_outgrew_its_suppression_says_so_and_of_whom_it_was():
+    outgrown = {
+        "reason": "known",
+        "by": "ann<b>",
+        "until": "2026-12-01",
+        "why": "its impact grew from USD 1.00 to USD 9.00",
+    }
+    text = to_markdown(an_audit(a_finding(evidence={"outgrown": outgrown})))
+    assert "counts again: " in text
+    assert "its impact grew from USD 1.00 to USD 9.00" in text
+    assert "although it was suppressed until 2026-12-01 by `ann<b>`" in text, "a code span is inert"
 
 
 def test_the_first_table_sets_both_sides_side_by_side_by_currency():
@@ -130,7 +145,7 @@ def test_every_kind_of_object_has_its_part_with_both_sides_and_what_was_not_judg
     text = to_markdown(an_audit(sections=sections, totals={}))
     for name in SECTIONS:
         assert f"### {name.capitalize()}\n\n4 compared, 0 findings." in text
-    assert text.count("| `JPY` net of payouts | JPY 900 | JPY 950 | JPY 50 |") == len(SECTIONS)
+    assert text.count("| `JPY` net of payouts | JPY 900 | JPY 950 | +JPY 50 |") == len(SECTIONS)
     assert text.count("Not judged: Nobody tells `billing.entitlements`.") == len(SECTIONS)
 
 
@@ -284,3 +299,45 @@ def test_tables_name_their_columns_and_say_what_a_row_is():
     for table in tables:
         assert table.caption
         assert all(len(row) == len(table.head) for row in table.rows)
+
+
+def test_the_answer_never_says_agree_of_sides_that_differ_or_were_partly_set_aside():
+    hidden = a_finding(suppression=SUPPRESSED)
+    text = to_markdown(an_audit(hidden, verdict=Verdict.PASS))
+    assert "agree" not in text.split("## ")[0]
+    assert "They differ by +USD 40.00; 1 finding is suppressed." in text
+    assert "- Suppressed money: USD 3,960.00\n" in text
+    assert "They differ by +USD 40.00." in to_markdown(an_audit(verdict=Verdict.PASS))
+
+
+def test_a_class_table_shows_the_severity_of_what_was_found_not_of_its_class():
+    found = [
+        a_finding("event_gap", severity=Severity.HIGH),
+        a_finding("event_gap", "evt_2", severity=Severity.MEDIUM),
+    ]
+    assert "| `event_gap` | HIGH |" in to_markdown(an_audit(found[0]))
+    assert "| `event_gap` | 1 HIGH, 1 MEDIUM |" in to_markdown(an_audit(*found))
+    (told,) = class_facts(["event_gap"], found).values()
+    assert told["severity"] == "HIGH"
+
+
+def test_the_title_names_a_zone_other_than_utc():
+    assert build_page(an_audit(tz="Europe/Berlin")).title.startswith(
+        "Revenue audit 2025-10 in Europe/Berlin: "
+    )
+
+
+def test_low_findings_that_need_nothing_are_one_line_with_their_number():
+    low = [a_finding("period_cutoff", f"ch_{n}", severity=Severity.LOW) for n in (1, 2)]
+    text = to_markdown(an_audit(a_finding(), *low))
+    assert "2 LOW findings need nothing: `period_cutoff` 2. The JSON and CSV" in text
+    assert "### LOW" not in text
+    assert "### HIGH: 1 finding" in text
+
+
+def test_what_differs_is_told_of_events_and_credit_notes():
+    gap = a_finding("event_gap", "evt_1", evidence={"stripe": {"type": "charge.refunded"}})
+    note = a_finding("credit_note_unapplied", evidence={"stripe_minor": 500, "booked_minor": 0})
+    text = to_markdown(an_audit(gap, note))
+    assert "Stripe lists `charge.refunded`, we lack it" in text
+    assert "Stripe USD 5.00, the database USD 0.00" in text

@@ -246,7 +246,8 @@ def test_the_answer_comes_first():
     lines = to_markdown(an_audit(a_finding())).splitlines()
     assert lines[0] == "# Revenue audit 2025-10: FAIL"
     assert lines[2].startswith(
-        "**The books do not agree with Stripe.** Findings: 1 HIGH, 0 MEDIUM, 0 LOW."
+        "**The books do not agree with Stripe.** They differ by +USD 40.00. "
+        "Findings: 1 HIGH, 0 MEDIUM, 0 LOW."
     )
 
 
@@ -361,3 +362,9 @@ def test_severities_and_causes_are_words():
 def test_fees_that_the_books_do_not_know_are_called_unknown_and_not_zero():
     page = to_markdown(an_audit())
     assert "`USD` fees settled in this currency | USD 1.80 | unknown | unknown |" in page
+
+
+def test_a_finding_in_two_currencies_keeps_both_in_the_csv():
+    finding = a_finding("currency_mismatch", currency="usd", impacts={"usd": 1710, "eur": -1710})
+    (row,) = csv.DictReader(io.StringIO(to_csv(an_audit(finding))))
+    assert (row["impact_minor"], row["impacts"]) == ("1710", "eur -1710; usd +1710")

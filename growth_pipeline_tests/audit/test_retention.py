@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.audit.report import save_report
 from growth_pipeline.audit.report_store import ReportStore
@@ -213,6 +214,18 @@ def test_the_trend_is_the_newest_audit_of_each_of_the_last_months(stores, lake):
     assert [point.verdict for point in points[-3:]] == ["PASS", "FAIL", "FAIL"]
     assert points[-2].severities == {"HIGH": 1, "MEDIUM": 0, "LOW": 0}
     assert points[-2].difference == {"usd": 4000}
+
+
+def test_the_trend_counts_findings_under_their_own_severity(stores, lake):
+    """An event gap is MEDIUM by its class and HIGH after three days."""
+    earlier = an_audit(
+        a_finding("event_gap", "evt_1", severity=Severity.HIGH, fingerprint="1" * 32),
+        a_finding("event_gap", "evt_2", severity=Severity.MEDIUM, fingerprint="2" * 32),
+        month=Month(2025, 1),
+    )
+    stores[0].publish(earlier)
+    points = stores[1].trend(an_audit(month=Month(2025, 2)))
+    assert points[0].severities == {"HIGH": 1, "MEDIUM": 1, "LOW": 0}
 
 
 def test_the_trend_of_a_first_audit_is_that_audit(stores):

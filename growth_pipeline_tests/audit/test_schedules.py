@@ -201,13 +201,20 @@ def test_older_months_come_newest_first_none_before_the_history_and_none_that_is
     assert older_months(sunday, count=3, first=Month(2030, 1), due=[]) == []
 
 
+@pytest.fixture
+def kept(tmp_path):
+    """An instance on disk: a schedule's tick opens it by itself."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as opened:
+        yield opened
+
+
 def ask_older(kept, moment: datetime):
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)
-    return older_months_audit_schedule(context)
+    with dg.build_schedule_context(instance=kept, scheduled_execution_time=moment) as context:
+        return older_months_audit_schedule(context)
 
 
 def has_extracts(kept) -> None:
-    instance.report_runless_asset_event(dg.AssetMaterialization(FIRST_EXTRACT, partition="2025-01"))
+    kept.report_runless_asset_event(dg.AssetMaterialization(FIRST_EXTRACT, partition="2025-01"))
 
 
 def test_on_sunday_each_older_month_is_asked_for_once_a_week_after_all_else(kept):
@@ -243,7 +250,7 @@ def test_older_months_can_be_switched_off(kept, monkeypatch):
 def test_a_weekday_without_a_database_says_so_and_asks_for_nothing(kept, monkeypatch, tmp_path):
     has_extracts(kept)
     monkeypatch.delenv("GROWTH_DATABASE_URL", raising=False)
-    monkeypatch.setenv("GROWTH_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("GROWTH_STATE_DIR", str(tmp_path / "state"))
     skipped = ask_older(kept, datetime(2026, 3, 16, 3, tzinfo=UTC))
     assert isinstance(skipped, dg.SkipReason)
     assert "the database cannot say what changed" in skipped.skip_message

@@ -10,9 +10,14 @@ import polars as pl
 import pytest
 
 from growth_pipeline.audit.codes import CODES, Cause, Severity
+from growth_pipeline.audit.confirm import Asker
+from growth_pipeline.audit.evidence import Frame
 from growth_pipeline.audit.findings import Finding, Verdict
 from growth_pipeline.audit.matching import Window
+from growth_pipeline.audit.sections import Section, View
+from growth_pipeline.audit.sources import read_sources
 from growth_pipeline.audit.subscription_records import Records
+from growth_pipeline.audit.subscription_section import examine_subscriptions
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.storage.sql import load_sql
 from growth_pipeline_tests.audit.company import (
@@ -35,6 +40,12 @@ from growth_pipeline_tests.audit.subscribers import (
 )
 
 DAY = timedelta(days=1)
+WINDOW = Window(
+    start=epoch(OCTOBER.start),
+    end=epoch(OCTOBER.end),
+    as_of=epoch(AS_OF),
+    cutoff=epoch(AS_OF - timedelta(hours=1)),
+)
 
 
 @pytest.fixture
@@ -192,7 +203,7 @@ def test_a_live_subscription_that_the_mirror_lacks_is_missing(company, side):
     (found,) = findings(company)
     assert (found.severity, found.cause) == (Severity.HIGH, Cause.NEVER_DELIVERED)
     assert found.evidence["link"] == "https://dashboard.stripe.com/acct_1/subscriptions/sub_1"
-    assert found.command == "growth audit --month 2025-10"
+    assert found.command == "growth repair --month 2025-10"
 
 
 def test_an_ended_subscription_that_the_mirror_lacks_is_none(company, side):
@@ -612,44 +623,37 @@ def test_the_second_oldest_is_doubled_where_stripe_says_that_the_oldest_ended(co
     assert found.evidence["details"]["duplicate_subscription"] == {"with": ["sub_2"]}
 
 
-class SilentStripe:
-    """Answers about some ids; the audit's questions about all others are one too many."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-        from growth_pipeline.audit import audit, confirm
-
-        monkeypatch.setattr(
-            audit, "Asker", lambda how: confirm.Asker(how, reference_limit=limit)
-        )
-
-
-def problems(company: Company, **how: Any) -> dict[str, str]:
-    """Sources without a verdict, with the reason."""
-    found = company.audit(**how).findings
-    return {
-        one.object_id: str(one.evidence["reason"])
-        for one in found
-        if one.code == "source_incomplete"
-    }
+def without_questions(company: Company) -> Section:
+    """This part of an audit that may ask, but whose questions are used up."""
+    company.write()
+    view = View(
+        scope=company.scope,
+        month=OCTOBER,
+        window=WINDOW,
+        sources=read_sources(company.lake, company.scope, OCTOBER, company.as_of),
+        engine=company.engine,
+        store=company.store,
+        asker=Asker(lambda *_: None, reference_limit=0),
+        frame=Frame(company.scope, OCTOBER),
+    )
+    return examine_subscriptions(view)
 
 
-def test_a_double_that_stripe_could_not_be_asked_about_is_no_finding(
-    company, side, monkeypatch
-):
-    SilentStripe(monkeypatch, limit=0)
+def left_open(code: str, number: int) -> str:
+    return (
+        f"Subscriptions that may be {code}, but about which Stripe gave no answer: {number}. "
+        "An audit asks about a limited number of objects."
+    )
+
+
+def test_a_double_that_stripe_could_not_be_asked_about_is_no_finding(company, side):
     twice(side)
-    assert told(company, confirm=lambda *_: None) == []
-    assert section(company, confirm=lambda *_: None)["not_judged"] == [
-        "Subscriptions that may be duplicate_subscription, but about which Stripe gave no answer: "
-        "1. An audit asks about a limited number of objects."
-    ]
-    assert problems(company, confirm=lambda *_: None) == {}
+    found = without_questions(company)
+    assert (found.findings, found.problems) == ((), ())
+    assert found.not_judged == (left_open("duplicate_subscription", 1),)
 
 
-def test_high_candidates_beyond_the_questions_are_counted_and_leave_no_verdict(
-    company, side, monkeypatch
-):
-    SilentStripe(monkeypatch, limit=0)
+def test_high_candidates_beyond_the_questions_are_counted_and_leave_no_verdict(company, side):
     side.provided(subscription_id="sub_none", has_access=True, mrr_minor=1900, currency="usd")
     side.mirrored(a_subscription(7))
     side.add(is_provided=False)
@@ -658,22 +662,25 @@ def test_high_candidates_beyond_the_questions_are_counted_and_leave_no_verdict(
     end = AS_OF + timedelta(minutes=5)
     now = a_subscription(3, status="past_due")
     side.add(a_subscription(3), mirror=now, state_from=end, origin="fetch", event_id=None)
-    assert told(company, confirm=lambda *_: None) == []
-    said = section(company, confirm=lambda *_: None)["not_judged"]
-    counted = {
-        "subscription_missing": 2,
-        "subscription_status": 1,
-        "paid_not_provisioned": 1,
-    }
-    assert said == [
-        f"Subscriptions that may be {code}, but about which Stripe gave no answer: {number}. "
-        "An audit asks about a limited number of objects."
-        for code, number in counted.items()
+    found = without_questions(company)
+    assert found.findings == ()
+    assert found.not_judged == (
+        left_open("subscription_missing", 2),
+        left_open("subscription_status", 1),
+        left_open("paid_not_provisioned", 1),
+    )
+    assert [(one.resource, one.reason) for one in found.problems] == [
+        (
+            "invoices",
+            "Stripe gave no answer about 1 subscriptions that may be paid_not_provisioned: "
+            "extract the month again",
+        ),
+        (
+            "subscriptions",
+            "Stripe gave no answer about 2 subscriptions that may be subscription_missing: "
+            "extract the month again",
+        ),
     ]
-    assert set(problems(company, confirm=lambda *_: None)) == {
-        "stripe/subscriptions",
-        "stripe/invoices",
-    }
 
 
 # --- too young, under way, asked again ------------------------------------------------------------------
@@ -796,9 +803,7 @@ class ListAlone:
         self._engine = company.engine
         self.scope = company.scope
         self.store = company.store
-        self.window = Window(
-            at(OCTOBER.start), at(OCTOBER.end), at(AS_OF), at(AS_OF - timedelta(hours=1))
-        )
+        self.window = WINDOW
 
     def of_month(self, _: str) -> pl.DataFrame:
         return self._frame

@@ -83,6 +83,24 @@ def a_company(stripe, resources):
         )
         for number, created in ((1, noon), (2, LAST_HOUR))
     ]
+    stripe.objects["balance_transactions"] = [
+        {
+            "id": f"txn_{charge['id']}",
+            "object": "balance_transaction",
+            "created": charge["created"],
+            "currency": charge["currency"],
+            "amount": charge["amount"],
+            "fee": 0,
+            "net": charge["amount"],
+            "type": "charge",
+            "reporting_category": "charge",
+            "source": charge["id"],
+            "status": "available",
+            "available_on": charge["created"],
+            "exchange_rate": None,
+        }
+        for charge in stripe.objects["charges"]
+    ]
     for charge in stripe.objects["charges"]:
         id = f"evt_{charge['id']}"
         body = an_event("charge.succeeded", charge, id=id, created=charge["created"])

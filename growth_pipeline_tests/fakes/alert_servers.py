@@ -33,6 +33,7 @@ class FakeServer:
         self.slow_seconds = SLOW_SECONDS
         self.url = ""
         self.late: list[tuple[float, str, str, bytes]] = []
+        self._catching_up = threading.Lock()
 
     counts_reads = False
 
@@ -42,10 +43,10 @@ class FakeServer:
 
     def catch_up(self) -> None:
         """Writes that were begun long enough ago take effect."""
-        due = [one for one in self.late if one[0] <= self.now()]
-        self.late = [one for one in self.late if one not in due]
-        for _, method, path, body in due:
-            self.handle(method, path, body)
+        with self._catching_up:
+            while self.late and self.late[0][0] <= self.now():
+                _, method, path, body = self.late.pop(0)
+                self.handle(method, path, body)
 
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, object]:
         raise NotImplementedError
@@ -97,25 +98,31 @@ class FakeGitHub(FakeServer):
         route, _, query = path.partition("?")
         sent = json.loads(body) if body else {}
         asked = dict(parse_qsl(query))
-        if route == "/user":
-            return (200, {"login": self.user}) if self.user else (403, {"message": "no user"})
         found = re.fullmatch(r"/repos/acme/books/issues(?:/(\d+)(/comments)?)?", route)
         if not found:
-            return 404, {"message": "Not Found"}
+            return self._token_user(route)
         if found[1] is None:
             return self._create(sent) if method == "POST" else (200, self._list(asked))
         number = int(found[1])
         if number > len(self.issues):
             return 404, {"message": "Not Found"}
+        if found[2] and method == "POST":
+            return self._comment(number, sent)
         if found[2]:
-            if method == "POST":
-                return self._comment(number, sent)
             return 200, self._page(self.comments[number], asked)
+        return 200, self._update(number, method, sent)
+
+    def _token_user(self, route):
+        if route != "/user":
+            return 404, {"message": "Not Found"}
+        return (200, {"login": self.user}) if self.user else (403, {"message": "no user"})
+
+    def _update(self, number, method, sent):
         issue = self.issues[number - 1]
         if method == "PATCH":
             changed = {name: sent[name] for name in ("state", "title", "body") if name in sent}
             issue.update(changed, updated_at=self._said_at())
-        return 200, issue
+        return issue
 
     def _said_at(self):
         return datetime.fromtimestamp(self.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -152,9 +159,7 @@ class FakeGitHub(FakeServer):
         since = asked.get("since")
         if since:
             begin = datetime.fromisoformat(since.replace("Z", "+00:00"))
-            listed = [
-                one for one in listed if datetime.fromisoformat(one["updated_at"]) >= begin
-            ]
+            listed = [one for one in listed if datetime.fromisoformat(one["updated_at"]) >= begin]
         page, length = int(asked.get("page", 1)), int(asked.get("per_page", 30))
         return listed[(page - 1) * length : page * length]
 

@@ -72,7 +72,13 @@ def stores(database: Database) -> Stores:
 
 
 def audit_month(
-    database: Database, reader: StripeReader, folder: Path, *, run_id: str, now: datetime
+    database: Database,
+    reader: StripeReader,
+    folder: Path,
+    *,
+    run_id: str,
+    now: datetime,
+    tz: str = "UTC",
 ) -> Audit:
     """One audit of the month with everything that belongs to it, stored and written up."""
     store, lake = AuditStore(database), Lake(str(folder / "lake"))
@@ -88,17 +94,21 @@ def audit_month(
         now=now,
         run_id=run_id,
         history=History(
-            store.previous(SCOPE, MONTH, tz="UTC"),
+            store.previous(SCOPE, MONTH, tz=tz),
             ClosedMonths(store.history, lake, close_after_days=5),
         ),
+        tz=tz,
     )
     store.publish(audit)
     return audit
 
 
-def repair(database: Database, reader: StripeReader, *, now: datetime, **options: Any) -> Repair:
+def repair(
+    database: Database, reader: StripeReader, *, now: datetime, tz: str = "UTC", **options: Any
+) -> Repair:
     """A plan of the month's repair, or the repair."""
-    return repair_month(PLACE, stores=stores(database), reader=reader, now=now, **options)
+    place = Place(SCOPE, MONTH, tz)
+    return repair_month(place, stores=stores(database), reader=reader, now=now, **options)
 
 
 class Spoiled:
@@ -150,6 +160,8 @@ class Spoiled:
         told = {"amount": amount, "payment_intent": f"pi_{of}", **fields}
         refund = shapes.a_refund(f"re_{number}", f"ch_{of}", **told)
         counted = refund["status"] in {"succeeded", "pending"}
+        if counted:
+            self.move_money(f"txn_re_{number}", -amount, "refund", source=refund["id"])
         sum_now = charge["amount_refunded"] + (amount if counted else 0)
         self.account.create(refund, "refund.created")
         self.account.change("charge", f"ch_{of}", "charge.refunded", amount_refunded=sum_now)
@@ -159,8 +171,26 @@ class Spoiled:
         self.account.now = NOON + of + 90
         told = {"amount": withdrawn, "payment_intent": f"pi_{of}"}
         dispute = shapes.a_dispute(f"dp_{number}", f"ch_{of}", -withdrawn, **told)
+        self.move_money(f"txn_dp_{number}_0", -withdrawn, "dispute", source=dispute["id"])
         self.account.create(dispute, "charge.dispute.created")
         self.account.change("charge", f"ch_{of}", "charge.updated", disputed=True)
+
+    def move_money(self, name: str, amount: int, category: str, *, source: str) -> None:
+        """A balance transaction of a refund or a dispute; Stripe has no event of it."""
+        self.account.objects["balance_transaction", name] = {
+            "id": name,
+            "object": "balance_transaction",
+            "amount": amount,
+            "created": self.account.now,
+            "available_on": self.account.now + 7 * DAY,
+            "currency": "usd",
+            "fee": 0,
+            "net": amount,
+            "reporting_category": category,
+            "source": source,
+            "status": "available",
+            "type": "refund" if category == "refund" else "adjustment",
+        }
 
     def silent(self, tell: bool) -> None:
         """Whether webhooks arrive from now on."""
@@ -226,10 +256,10 @@ class Spoiled:
         ):
             assert done.error is None, done.error
 
-    def audit(self, run_id: str = "first", *, now: datetime = AS_OF) -> Audit:
+    def audit(self, run_id: str = "first", *, now: datetime = AS_OF, tz: str = "UTC") -> Audit:
         """Audit the month and publish what it found."""
         with open_reader(self.stripe.url) as reader:
-            return audit_month(self.database, reader, self.folder, run_id=run_id, now=now)
+            return audit_month(self.database, reader, self.folder, run_id=run_id, now=now, tz=tz)
 
     def repair(self, *, now: datetime = LATER, **options: Any) -> Repair:
         """Plan a repair, or carry it out."""

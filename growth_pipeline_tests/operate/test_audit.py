@@ -3,7 +3,7 @@
 import pytest
 
 from growth_pipeline.core.errors import UsageError
-from growth_pipeline.operate.audit import Report, summary_file
+from growth_pipeline.operate.audit import Report, check_output, in_words, summary_file
 
 LIMIT = 1 << 20
 
@@ -49,3 +49,23 @@ def test_outside_a_job_of_github_there_is_no_summary(monkeypatch, tmp_path):
 def test_a_face_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
     with pytest.raises(UsageError, match="cannot be written"):
         a_report(b"x").append_summary(tmp_path / "no" / "folder")
+
+
+def test_a_folder_is_no_file_for_a_report(tmp_path):
+    with pytest.raises(UsageError, match="it is a folder"):
+        check_output(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("billing/balance_transactions_extract", "reading balance transactions from Stripe"),
+        (
+            "billing/inbox_no_events_are_quarantined",
+            "checking that no received event was set aside",
+        ),
+        ("audit 2025-10: PASS, 0 findings", "audit 2025-10: PASS, 0 findings"),
+    ],
+)
+def test_progress_is_told_in_words(line, words):
+    assert in_words(line) == words

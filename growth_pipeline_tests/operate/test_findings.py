@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -81,6 +82,24 @@ def test_a_finding_is_shown_with_its_cause_and_evidence(growth, audited):
     assert growth("show", "123").returncode == 2
     unknown = growth("show", "ffffffff")
     assert (unknown.returncode, unknown.stdout) == (2, "")
+
+
+def test_where_nothing_was_audited_no_all_clear_is_given(growth, database_url):
+    document = read(growth("list", "--json"))
+    assert (document["total"], document["audited_months"]) == (0, [])
+    done = growth("list")
+    assert done.returncode == 0
+    assert done.stdout.startswith("nothing was audited yet in the database ")
+    password = urlsplit(database_url).password
+    assert not password or password not in done.stdout
+
+
+def test_findings_of_one_zone_are_listed_and_the_audited_months_told(growth, audited):
+    told = read(growth("list", "--tz", "UTC", "--json"))
+    assert (told["total"], told["audited_months"]) == (2, [{"month": "2025-10", "tz": "UTC"}])
+    assert {one["command"] for one in told["findings"]} == {"growth repair --month 2025-10"}
+    other = growth("list", "--tz", "Asia/Tokyo").stdout
+    assert other.startswith("nothing was audited yet")
 
 
 def test_a_finding_is_suppressed_and_counts_again(growth, audited):

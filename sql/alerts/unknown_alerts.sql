@@ -15,7 +15,11 @@ select
             and o.external_id is not null
         order by o.alert_id desc
         limit 1
-    ) as known_as
+    ) as known_as,
+    false as repeated,
+    u.claimed_at
 from alerts.outbox as u
-where u.channel = %(channel)s and u.state = 'unknown'
+where
+    u.channel = %(channel)s and u.state = 'unknown'
+    and (%(claimed_by)s::timestamptz is null or u.claimed_at <= %(claimed_by)s)
 order by u.alert_id

@@ -14,19 +14,23 @@ with paid_of as (
     group by invoice
 ),
 
+-- A mirror that heard of no invoice payment at all is not told of them: that is no wrong sum.
+known as (select bool_or(paid_minor is not null) as is_told from mirrored),
+
 paired as (
     select
         i.*,
         p.paid_minor,
         m.id as mirrored_id,
         m.amount_paid as mirrored_amount,
-        m.paid_minor as mirrored_minor,
+        coalesce(m.paid_minor, case when m.is_paid and k.is_told then 0 end) as mirrored_minor,
         coalesce(p.is_charged, false) as is_charged,
         coalesce(p.is_recorded, false) as is_recorded,
         coalesce(i.paid_at, 0) < $cutoff and coalesce(p.paid_at, 0) < $cutoff as is_judged
     from invoices as i
     left join paid_of as p on i.id = p.invoice
     left join mirrored as m on i.id = m.id
+    cross join known as k
     where i.created < $cutoff
 ),
 
@@ -72,7 +76,11 @@ select
             customer := customer,
             starting_balance := starting_balance,
             ending_balance := ending_balance,
-            is_recorded := is_recorded
+            is_recorded := is_recorded,
+            status := status,
+            paid_at := paid_at,
+            api_version := api_version,
+            raw := raw
         ),
         $most
     ) filter (where is_uncharged) as uncharged

@@ -4,7 +4,8 @@ select
     i.id,
     i.amount_paid,
     case when i.status = 'paid' then sum(p.amount_paid) filter (where p.status = 'paid') end::int8
-        as paid_minor
+        as paid_minor,
+    i.status = 'paid' as is_paid
 from stripe.invoices as i
 left join stripe.invoice_payments as p
     on i.account_id = p.account_id and i.livemode = p.livemode and i.id = p.invoice
