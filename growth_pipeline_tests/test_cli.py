@@ -212,7 +212,12 @@ def test_a_state_folder_that_cannot_be_made_is_code_5(growth, tmp_path):
 
 
 def test_an_audit_of_a_database_that_is_behind_is_code_5(growth, empty_database_url):
-    done = growth("audit", "--month", "2025-10", GROWTH_DATABASE_URL=empty_database_url)
+    done = growth(
+        *("audit", "--month", "2025-10"),
+        GROWTH_DATABASE_URL=empty_database_url,
+        GROWTH_STRIPE__API_KEY="rk_test_GrowthCanary2",
+        GROWTH_STRIPE__ACCOUNT_ID="acct_1",
+    )
     assert_one_sentence(done, 5, "0001_create_billing", "growth migrate")
 
 

@@ -109,6 +109,9 @@ class Supervisor:
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
+        if self._received is not None and isinstance(error, OSError):
+            # A signal while a process was being started: what broke then is part of the end.
+            raise Interrupted(self._received) from None
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping or self._received is not None:

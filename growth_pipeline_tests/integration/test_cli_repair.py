@@ -87,7 +87,7 @@ def test_a_month_is_looked_at_repaired_audited_and_taken_back(company, worst_mon
         (["--month", "2020-01", "--only", "amounts"], "no class of finding"),
         ([], "name a month to repair, or a repair to undo"),
         (["--undo", "deadbeef"], "there was no repair"),
-        (["--month", "2020-01", "--undo", "deadbeef"], "name a month to repair"),
+        (["--month", "2020-01", "--undo", "deadbeef"], "--month and --undo exclude each other"),
     ],
 )
 def test_wrong_words_are_code_2_with_a_remedy(company, words, said):
