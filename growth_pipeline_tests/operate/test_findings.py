@@ -192,7 +192,13 @@ def test_a_decision_is_about_one_finding_or_one_class():
 
 def test_signs_that_steer_a_terminal_are_not_printed():
     finding = {
-        **{"fingerprint": "f1", "month": "2025-10", "tz": "UTC", "severity": "HIGH", "code": "duplicate_row"},
+        **{
+            "fingerprint": "f1",
+            "month": "2025-10",
+            "tz": "UTC",
+            "severity": "HIGH",
+            "code": "duplicate_row",
+        },
         **{"object": "charge", "object_id": "ch_\x1b[2J", "currency": "usd", "impact_minor": 5},
         **{"cause": "unknown", "action": "a\nb", "command": "c", "owner": None},
         **{
