@@ -299,7 +299,7 @@ class Store:
         return None if row is None or row[0] is None else int(row[0])
 
     def lose(self, event_ids: Iterable[str]) -> None:
-        """Marks events that never reach a webhook endpoint."""
+        """Marks events that are never sent: the endpoint does not ask for them, so none waits."""
         marked = [(event_id,) for event_id in event_ids]
         self._db.executemany("update events set lost = 1 where id = ?", marked)
 
@@ -344,7 +344,7 @@ class Store:
         return packed
 
     def _shown(self, kind: str, packed: bytes, delivered: int, created: int | None) -> bytes:
-        """A body as the API shows it: an event is delivered, given up, or still being tried."""
+        """A body as the API shows it: an event is done with (or not sent), given up, or tried."""
         body = self._unpack(kind, packed)
         if created is None or (not delivered and created >= self._tried_since):
             return body
@@ -361,7 +361,7 @@ class Store:
 
 def _columns(resource: Resource) -> str:
     """SQL for a kind and its packed body, and for events whether and when they are delivered."""
-    about = "delivered, created" if resource.name == "events" else "0, null"
+    about = "max(delivered, lost), created" if resource.name == "events" else "0, null"
     return f"{_kind(resource)}, body, {about}"
 
 

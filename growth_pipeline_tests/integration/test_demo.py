@@ -149,10 +149,15 @@ def _assert_untouched(folder, demo, database_url):
     """Nothing of the user's own settings reached a process of the demo, nor the database."""
     for process in marked(folder):
         if process.pid != demo.process.pid:
-            settings = {k: v for k, v in process.environ().items() if k.startswith("GROWTH_")}
-            assert "rk_live_real" not in settings.values(), process.cmdline()
-            assert database_url not in settings.values(), process.cmdline()
-            assert process.cwd() != str(folder), "its .env would be read"
+            try:
+                environment, command = process.environ(), process.cmdline()
+                where = process.cwd()
+            except psutil.NoSuchProcess:
+                continue  # it was short-lived, and is over
+            settings = {k: v for k, v in environment.items() if k.startswith("GROWTH_")}
+            assert "rk_live_real" not in settings.values(), command
+            assert database_url not in settings.values(), command
+            assert where != str(folder), "its .env would be read"
     with psycopg.connect(database_url) as connection:
         count = (
             "select count(*) from pg_namespace where nspname in ('billing', 'growth', 'operate')"

@@ -233,3 +233,10 @@ def test_an_event_is_pending_until_it_is_acknowledged_or_given_up(spoiled, fresh
     older = spoiled.get("/v1/events", params=params).json()["data"]
     assert {event["pending_webhooks"] for event in older} == {0}
     assert spoiled.get(f"/v1/events/{newest}").json()["pending_webhooks"] == 0
+
+
+def test_an_event_that_is_never_sent_waits_for_nobody(spoiled, fresh_store):
+    newest = spoiled.get("/v1/events", params={"limit": 1}).json()["data"][0]
+    assert newest["pending_webhooks"] == 1
+    fresh_store.lose([newest["id"]])
+    assert spoiled.get(f"/v1/events/{newest['id']}").json()["pending_webhooks"] == 0
