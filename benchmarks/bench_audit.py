@@ -27,7 +27,7 @@ import duckdb
 import polars as pl
 
 from growth_pipeline.audit.audit import Audit, run_audit
-from growth_pipeline.audit.books import BookedPayments
+from growth_pipeline.audit.payments.books import BookedPayments
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.billing.objects import AUDITED_OBJECTS

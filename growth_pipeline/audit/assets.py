@@ -31,7 +31,7 @@ from growth_pipeline.core.periods import PeriodState, ZonedMonth
 
 if TYPE_CHECKING:
     from growth_pipeline.audit.audit import Audit
-    from growth_pipeline.audit.report_store import ReportStore
+    from growth_pipeline.audit.report.report_store import ReportStore
     from growth_pipeline.audit.store import AuditStore
     from growth_pipeline.storage.engine import Engine
     from growth_pipeline.storage.lake import Lake
@@ -83,9 +83,9 @@ def findings(
 ) -> Made:
     """Grain: one discrepancy of the month."""
     from growth_pipeline.audit.audit import run_audit  # brings polars
-    from growth_pipeline.audit.freeze import ClosedMonths  # brings polars
-    from growth_pipeline.audit.history import History  # brings polars
-    from growth_pipeline.audit.neighbours import read_neighbours  # brings polars
+    from growth_pipeline.audit.months.freeze import ClosedMonths  # brings polars
+    from growth_pipeline.audit.months.history import History  # brings polars
+    from growth_pipeline.audit.months.neighbours import read_neighbours  # brings polars
 
     (month,) = months_of(context)
     tz = config.tz or audit_timing.tz
@@ -182,8 +182,8 @@ def report(
     audit_timing: dg.ResourceParam[AuditTiming],
 ) -> Made:
     """Grain: one report of the newest audit of the month."""
-    from growth_pipeline.audit.charts import addresses  # brings altair
-    from growth_pipeline.audit.report import save_report, to_markdown  # slow
+    from growth_pipeline.audit.report.charts import addresses  # brings altair
+    from growth_pipeline.audit.report.write import save_report, to_markdown  # slow
 
     (month,) = months_of(context)
     with told_in_one_sentence(context):
@@ -232,7 +232,7 @@ def kept_reports(
     clock: dg.ResourceParam[Clock],
 ) -> Made:
     """Grain: one report file that is kept."""
-    from growth_pipeline.audit.retention import clean_reports
+    from growth_pipeline.audit.report.retention import clean_reports
 
     with told_in_one_sentence(context):
         cleaning = clean_reports(lake, report_store, now=clock(), keep=reports_keep)

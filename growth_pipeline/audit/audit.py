@@ -13,11 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from growth_pipeline.audit.boundaries import BookedSums, boundaries_of
-from growth_pipeline.audit.closing import Past
 from growth_pipeline.audit.confirm import Asker, Confirm, FreshPayments
 from growth_pipeline.audit.deliveries import Deliveries, LedgerReader, read_event_files
-from growth_pipeline.audit.earlier import remembered
 from growth_pipeline.audit.evidence import (
     Frame,
     bridge_finding,
@@ -25,7 +22,6 @@ from growth_pipeline.audit.evidence import (
     source_finding,
     stuck_refund_finding,
 )
-from growth_pipeline.audit.examine import Examination
 from growth_pipeline.audit.examiners import EXAMINERS
 from growth_pipeline.audit.explain import explain, explain_payments, without_repeats
 from growth_pipeline.audit.findings import (
@@ -37,9 +33,15 @@ from growth_pipeline.audit.findings import (
     verdict_of,
     without_twins,
 )
-from growth_pipeline.audit.history import History, InHand, LedgerNews, earlier_of, tell
-from growth_pipeline.audit.judged import in_order, still_open, unjudged_without
-from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Window
+from growth_pipeline.audit.months.boundaries import BookedSums, boundaries_of
+from growth_pipeline.audit.months.closing import Past
+from growth_pipeline.audit.months.history import History, InHand, LedgerNews, earlier_of, tell
+from growth_pipeline.audit.months.judged import in_order, still_open, unjudged_without
+from growth_pipeline.audit.payments.earlier import remembered
+from growth_pipeline.audit.payments.examine import Examination
+from growth_pipeline.audit.payments.matching import Matcher, QueryEngine, Row, Window
+from growth_pipeline.audit.payments.totals import CurrencyTotals
+from growth_pipeline.audit.payments.whereabouts import Desk, Records
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import (
     ManifestReader,
@@ -49,13 +51,11 @@ from growth_pipeline.audit.sources import (
     source_reasons,
 )
 from growth_pipeline.audit.suppressions import Suppression, moved_in_sight, suppress
-from growth_pipeline.audit.totals import CurrencyTotals
-from growth_pipeline.audit.whereabouts import Desk, Records
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
 
 if TYPE_CHECKING:
-    from growth_pipeline.audit.books import BookedPayments
+    from growth_pipeline.audit.payments.books import BookedPayments
     from growth_pipeline.storage.engine import Spool
 
 DEFINITION: Final = "audit@1"

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from growth_pipeline.audit.class_facts import class_facts, risk_in_words, signed_money
 from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.findings import Finding, Verdict, count_by_code
+from growth_pipeline.audit.report.class_facts import class_facts, risk_in_words, signed_money
 from growth_pipeline.billing.partitions import monthly_check
 from growth_pipeline.core.errors import GrowthError
 
 if TYPE_CHECKING:
-    from growth_pipeline.audit.closing import Past
+    from growth_pipeline.audit.months.closing import Past
     from growth_pipeline.storage.lake import Lake
 
 FINDINGS_KEY = ("audit", "findings")

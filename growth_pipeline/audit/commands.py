@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from growth_pipeline.audit.repair import PAYMENTS, RULES, Way
+from growth_pipeline.audit.repair.rules import PAYMENTS, RULES, Way
 from growth_pipeline.billing.objects import BY_OBJECT
 from growth_pipeline.core.periods import UTC_NAME, Month
 

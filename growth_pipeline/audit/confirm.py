@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from growth_pipeline.audit.sides import FAILED_REFUNDS, StripePayment
+from growth_pipeline.audit.payments.sides import FAILED_REFUNDS, StripePayment
 from growth_pipeline.billing.columns import COLUMNS, typed_values
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.versions import VersionAdapter, adapter_for

@@ -22,9 +22,9 @@ from growth_pipeline.audit.causes import (
 )
 from growth_pipeline.audit.codes import CODES, MADE_BY_ROW, Severity
 from growth_pipeline.audit.commands import command_of
-from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of, finding_fingerprint
-from growth_pipeline.audit.sides import BookedRow, StripePayment
+from growth_pipeline.audit.payments.examine import Judged
+from growth_pipeline.audit.payments.sides import BookedRow, StripePayment
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import UTC_NAME, Month

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from growth_pipeline.audit.balance import examine_balance
-from growth_pipeline.audit.customer_section import examine_customers
-from growth_pipeline.audit.events import examine_events
-from growth_pipeline.audit.invoices import examine_invoices
-from growth_pipeline.audit.payouts import examine_payouts
+from growth_pipeline.audit.parts.balance import examine_balance
+from growth_pipeline.audit.parts.customer_section import examine_customers
+from growth_pipeline.audit.parts.events import examine_events
+from growth_pipeline.audit.parts.invoices import examine_invoices
+from growth_pipeline.audit.parts.payouts import examine_payouts
+from growth_pipeline.audit.parts.subscription_section import examine_subscriptions
 from growth_pipeline.audit.sections import Examiner
-from growth_pipeline.audit.subscription_section import examine_subscriptions
 
 EXAMINERS: Final[tuple[Examiner, ...]] = (
     examine_invoices,

@@ -14,9 +14,9 @@ from growth_pipeline.audit.causes import Key, Trace, amounts_in, cause_of_object
 from growth_pipeline.audit.codes import Cause
 from growth_pipeline.audit.deliveries import Deliveries
 from growth_pipeline.audit.evidence import Booking, Frame, objects_behind, payment_finding
-from growth_pipeline.audit.examine import Judged
 from growth_pipeline.audit.findings import Finding, action_of
-from growth_pipeline.audit.repair import outlook
+from growth_pipeline.audit.payments.examine import Judged
+from growth_pipeline.audit.repair.rules import outlook
 from growth_pipeline.audit.sections import Section
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month

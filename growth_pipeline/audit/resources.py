@@ -16,7 +16,7 @@ from growth_pipeline.settings import load_settings
 if TYPE_CHECKING:
     from growth_pipeline.audit.audit import Audit
     from growth_pipeline.audit.confirm import Confirm
-    from growth_pipeline.audit.report_store import ReportStore
+    from growth_pipeline.audit.report.report_store import ReportStore
     from growth_pipeline.audit.store import AuditStore, Published
     from growth_pipeline.billing.resources import OpenReader
     from growth_pipeline.core.ids import Scope
@@ -59,7 +59,7 @@ def remembering_store(database: Database) -> AuditStore:
 )
 def report_store(context: dg.InitResourceContext) -> ReportStore:
     """Store on the run's database."""
-    from growth_pipeline.audit.report_store import ReportStore
+    from growth_pipeline.audit.report.report_store import ReportStore
 
     return ReportStore(context.resources.database)
 

@@ -187,7 +187,7 @@ def _changed_late(months: Sequence[Month]) -> list[Month]:
     """Those of the months that a refund or dispute reached since their last audit."""
     if not months:
         return []
-    from growth_pipeline.audit.late_store import late_months  # brings psycopg
+    from growth_pipeline.audit.months.late_store import late_months  # brings psycopg
     from growth_pipeline.storage.postgres import Database  # brings psycopg
 
     settings = load_settings()

@@ -17,7 +17,7 @@ from growth_pipeline.audit.confirm import Asker
 from growth_pipeline.audit.deliveries import Deliveries
 from growth_pipeline.audit.evidence import Frame
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.matching import Matcher, QueryEngine, Row, Table, Window
+from growth_pipeline.audit.payments.matching import Matcher, QueryEngine, Row, Table, Window
 from growth_pipeline.audit.sources import Problem, Sources
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.core.ids import Scope

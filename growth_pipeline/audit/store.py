@@ -19,21 +19,21 @@ from psycopg.types.json import Jsonb
 
 from growth_pipeline.audit.application_store import ApplicationStore
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.books import BookedPayments, spool_books
-from growth_pipeline.audit.changes import Previous
-from growth_pipeline.audit.closing import Past
 from growth_pipeline.audit.codes import Cause, Severity
 from growth_pipeline.audit.decision_store import DecisionStore
 from growth_pipeline.audit.findings import Finding, Verdict, sort_findings
-from growth_pipeline.audit.history_store import (
+from growth_pipeline.audit.ledger_store import LedgerStore
+from growth_pipeline.audit.months.changes import Previous
+from growth_pipeline.audit.months.closing import Past
+from growth_pipeline.audit.months.history_store import (
     HistoryStore,
     dump,
     month_key,
     write_findings,
     write_past,
 )
-from growth_pipeline.audit.ledger_store import LedgerStore
-from growth_pipeline.audit.totals import CurrencyTotals
+from growth_pipeline.audit.payments.books import BookedPayments, spool_books
+from growth_pipeline.audit.payments.totals import CurrencyTotals
 from growth_pipeline.core.errors import RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth

@@ -16,11 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growth_pipeline.audit.repair import chosen_codes
-from growth_pipeline.audit.repair_markdown import next_step, to_page
-from growth_pipeline.audit.repair_run import Outcome, Repair, Stores, repair_month
-from growth_pipeline.audit.repair_store import CarriedOut, Place, RepairStore
-from growth_pipeline.audit.repair_undo import Undone, undo_repair
+from growth_pipeline.audit.repair.markdown import next_step, to_page
+from growth_pipeline.audit.repair.rules import chosen_codes
+from growth_pipeline.audit.repair.run import Outcome, Repair, Stores, repair_month
+from growth_pipeline.audit.repair.store import CarriedOut, Place, RepairStore
+from growth_pipeline.audit.repair.undo import Undone, undo_repair
 from growth_pipeline.core.errors import ExitCode
 from growth_pipeline.core.periods import Month
 from growth_pipeline.operate.audit import check_output, month_to_audit, write_file

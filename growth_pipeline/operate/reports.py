@@ -1,6 +1,6 @@
 """Stored reports of audits for a terminal: what there is, what a cleaning removes.
 
-Which report may go is decided in `audit/retention.py`; here it is asked for and put into words.
+Which report may go is decided in `audit/report/retention.py`; here it is asked for, and worded.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from growth_pipeline.audit.report_store import ReportStore
-from growth_pipeline.audit.retention import (
+from growth_pipeline.audit.report.report_store import ReportStore
+from growth_pipeline.audit.report.retention import (
     FOLDER,
     Cleaning,
     StoredReport,

@@ -27,14 +27,14 @@ from growth_pipeline.alerts.github import fence
 from growth_pipeline.alerts.slack import escape_mrkdwn
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.report import to_html, to_markdown
-from growth_pipeline.audit.tables import to_csv, to_json
-from growth_pipeline.audit.totals import CurrencyTotals, Side
+from growth_pipeline.audit.payments.totals import CurrencyTotals, Side
+from growth_pipeline.audit.report.tables import to_csv, to_json
+from growth_pipeline.audit.report.write import to_html, to_markdown
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.plain_text import printable, record
 from growth_pipeline.operate.logs import log_for_a_person
 from growth_pipeline.web.app import configure_logging
-from growth_pipeline_tests.audit.test_report import a_finding, an_audit
+from growth_pipeline_tests.audit.report.test_write import a_finding, an_audit
 from growth_pipeline_tests.fakes.browser import NoBrowserError, chromium
 from growth_pipeline_tests.fakes.hostile_texts import hostile_texts
 

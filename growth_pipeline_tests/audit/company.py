@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from growth_pipeline.audit.audit import Audit, run_audit
-from growth_pipeline.audit.freeze import ClosedMonths
-from growth_pipeline.audit.history import History
+from growth_pipeline.audit.months.freeze import ClosedMonths
+from growth_pipeline.audit.months.history import History
 from growth_pipeline.audit.sources import LATER_PARTS
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.columns import COLUMNS, SCHEMAS

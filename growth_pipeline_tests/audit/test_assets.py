@@ -13,7 +13,7 @@ import pytest
 from growth_pipeline.audit.assets import findings, kept_reports, report
 from growth_pipeline.audit.checks import GROUPS, check_report
 from growth_pipeline.audit.codes import CODES
-from growth_pipeline.audit.report_store import ReportStore
+from growth_pipeline.audit.report.report_store import ReportStore
 from growth_pipeline.audit.resources import AuditTiming, remembering_store
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.assets import mirror, stripe_lists

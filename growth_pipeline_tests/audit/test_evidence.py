@@ -6,7 +6,6 @@ import pytest
 
 from growth_pipeline.audit.causes import Trace
 from growth_pipeline.audit.codes import Cause, Severity
-from growth_pipeline.audit.compare import classify_pair
 from growth_pipeline.audit.evidence import (
     Booking,
     Frame,
@@ -16,12 +15,13 @@ from growth_pipeline.audit.evidence import (
     payment_finding,
     stuck_refund_finding,
 )
-from growth_pipeline.audit.examine import Judged
-from growth_pipeline.audit.sides import Pair
+from growth_pipeline.audit.payments.compare import classify_pair
+from growth_pipeline.audit.payments.examine import Judged
+from growth_pipeline.audit.payments.sides import Pair
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
-from growth_pipeline_tests.audit.test_compare import AS_OF, END, START, a_payment, a_row
+from growth_pipeline_tests.audit.payments.test_compare import AS_OF, END, START, a_payment, a_row
 
 LIVE = Scope("acct_1", True)
 FRAME = Frame(LIVE, Month(2025, 10))

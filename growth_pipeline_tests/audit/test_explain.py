@@ -8,7 +8,7 @@ from growth_pipeline.audit.causes import Trace
 from growth_pipeline.audit.codes import CODES, Cause
 from growth_pipeline.audit.explain import explain, without_repeats
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.repair import outlook
+from growth_pipeline.audit.repair.rules import outlook
 from growth_pipeline.audit.sections import Section
 from growth_pipeline_tests.audit.company import OCTOBER
 

@@ -10,12 +10,12 @@ from itertools import pairwise
 
 import pytest
 
-from growth_pipeline.audit.charts import drawings
-from growth_pipeline.audit.report import to_html
-from growth_pipeline.audit.summary import TrendPoint, trend_point
+from growth_pipeline.audit.report.charts import drawings
+from growth_pipeline.audit.report.summary import TrendPoint, trend_point
+from growth_pipeline.audit.report.write import to_html
 from growth_pipeline.core.periods import PeriodState
 from growth_pipeline_tests.audit.company import AS_OF
-from growth_pipeline_tests.audit.test_report import a_finding, an_audit
+from growth_pipeline_tests.audit.report.test_write import a_finding, an_audit
 from growth_pipeline_tests.browser.test_pages import SCREENSHOTS
 from growth_pipeline_tests.fakes.browser import NoBrowserError, chromium
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from growth_pipeline.audit.audit import Audit, run_audit
-from growth_pipeline.audit.freeze import ClosedMonths
-from growth_pipeline.audit.history import History
-from growth_pipeline.audit.repair_run import Repair, Stores, repair_month
-from growth_pipeline.audit.repair_store import Place, RepairStore
+from growth_pipeline.audit.months.freeze import ClosedMonths
+from growth_pipeline.audit.months.history import History
+from growth_pipeline.audit.repair.run import Repair, Stores, repair_month
+from growth_pipeline.audit.repair.store import Place, RepairStore
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.extract import Part, extract_lists
 from growth_pipeline.billing.inbox import parse_envelope, received_event

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from growth_pipeline.audit.repair import RULES, Way
+from growth_pipeline.audit.repair.rules import RULES, Way
 from growth_pipeline_tests.fakes.running_demo import start_demo, wait_for_card
 
 # A demo of its own: what a repair mends here was planted for others to find.

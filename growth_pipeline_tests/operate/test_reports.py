@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from growth_pipeline.audit.findings import Verdict
-from growth_pipeline.audit.report import save_report
+from growth_pipeline.audit.report.write import save_report
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.storage.lake import Lake
-from growth_pipeline_tests.audit.test_report import a_finding, an_audit
+from growth_pipeline_tests.audit.report.test_write import a_finding, an_audit
 
 GROWTH = [sys.executable, "-m", "growth_pipeline.cli"]
 

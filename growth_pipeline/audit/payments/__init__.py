@@ -1,0 +1,1 @@
+"""Payments, refunds and disputes: Stripe's charges against the books."""

@@ -1,0 +1,1 @@
+"""What an audit is told as: pages, tables, pictures, and how long they are kept."""
