@@ -5,7 +5,7 @@ What is known is read by deliveries.py, what it means decided in causes.py and e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -60,24 +60,41 @@ def _charges(judged: Iterable[Judged], scope: Scope) -> set[tuple[Scope, str]]:
     return charges
 
 
-def without_repeats(sections: Sequence[Section], others: Iterable[Finding]) -> list[Section]:
-    """The sections without stale rows of objects that another class names: that says more."""
-    named = {
-        (one.object, one.object_id)
-        for one in (*others, *(one for section in sections for one in section.findings))
-        if one.code != "stale_row"
+def without_repeats(sections: Sequence[Section], payments: Sequence[Finding]) -> list[Section]:
+    """The sections without what another finding says better.
+
+    That is a stale row of an object that another class names, and an invoice whose payments the
+    mirror lacks where they are just those that are missing in the books: one loss of money is told
+    once. `payments`: the findings about payments.
+    """
+    all_of_them = (*payments, *(one for section in sections for one in section.findings))
+    named = {(one.object, one.object_id) for one in all_of_them if one.code != "stale_row"}
+    missing = {
+        one.evidence.get("stripe", {}).get(name)
+        for one in payments
+        if one.code == "missing_in_db"
+        for name in ("id", "payment_intent")
     }
+
+    def is_repeat(one: Finding) -> bool:
+        if one.code == "stale_row":
+            return (one.object, one.object_id) in named
+        return one.code == "invoice_payment_sum" and _is_of(one, missing)
+
     return [
-        replace(
-            section,
-            findings=tuple(
-                one
-                for one in section.findings
-                if one.code != "stale_row" or (one.object, one.object_id) not in named
-            ),
-        )
+        replace(section, findings=tuple(one for one in section.findings if not is_repeat(one)))
         for section in sections
     ]
+
+
+def _is_of(invoice: Finding, missing: Collection[str | None]) -> bool:
+    """Whether what our side lacks of an invoice is the sum of payments that it lacks anyway."""
+    evidence = invoice.evidence
+    if evidence.get("side") != "database":
+        return False
+    lacking = evidence["amount_paid_minor"] - evidence["payments_minor"]
+    parts = [one for one in evidence["paid_through"] if one["payment"] in missing]
+    return bool(parts) and sum(one["amount_minor"] for one in parts) == lacking
 
 
 def explain(

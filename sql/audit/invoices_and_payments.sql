@@ -80,6 +80,7 @@ select
             status := status,
             paid_at := paid_at,
             api_version := api_version,
+            is_mirrored := mirrored_id is not null,
             raw := raw
         ),
         $most

@@ -6,7 +6,7 @@ Contract: docs/metrics.md, "Revenue audit", invoice classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -44,6 +44,10 @@ class Mirror(Protocol):
 
     def is_mirrored(self, scope: Scope) -> bool:
         """Whether the mirror holds anything of a scope."""
+        ...
+
+    def payments_of_ids(self, *, invoices: Iterable[str]) -> pl.DataFrame:
+        """Booked rows that are matched by one of the ids, in whatever scope and month."""
         ...
 
 
@@ -108,6 +112,15 @@ def counted_credit(status: str | None, amount: int | None) -> int:
     return (amount or 0) if status == "issued" else 0
 
 
+def _key(payment: Row) -> Key:
+    return ("invoice_payment", payment["id"])
+
+
+def _is_unheard(invoice: Row) -> bool:
+    """Whether an invoice brought money and the mirror has no row of it."""
+    return bool(invoice["amount_paid"]) and not invoice["is_mirrored"]
+
+
 class _Part:
     def __init__(self, view: View, spool: Spool, *, is_mirrored: bool) -> None:
         self._view = view
@@ -151,13 +164,14 @@ class _Part:
         if not self._knows_payments or not rows:
             return
         payments = self._payments_of({row["id"] for row in rows})
-        trace = self._view.trace(key for keys in payments.values() for key in keys)
+        trace = self._view.trace(_key(one) for some in payments.values() for one in some)
         for row in rows:
             is_stripes_own = row["paid_minor"] != row["amount_paid"]
             fresh = self._read_again(row) if is_stripes_own else row
             if fresh is None:
                 continue
-            told = cause_of_object("invoice_payment_sum", payments[row["id"]], trace)
+            paid_by = payments[row["id"]]
+            told = cause_of_object("invoice_payment_sum", [_key(one) for one in paid_by], trace)
             booked = fresh["paid_minor"] if is_stripes_own else fresh["mirrored_minor"]
             yield self._finding(
                 "invoice_payment_sum",
@@ -167,7 +181,11 @@ class _Part:
                     "side": "stripe" if is_stripes_own else "database",
                     "amount_paid_minor": fresh["amount_paid"],
                     "payments_minor": booked,
-                    "invoice_payments": [one for _, one in payments[row["id"]]],
+                    "invoice_payments": [one["id"] for one in paid_by],
+                    "paid_through": [
+                        {"payment": one["payment"], "amount_minor": one["amount_paid"]}
+                        for one in paid_by
+                    ],
                     **told.evidence,
                 },
                 cause=Cause.AT_STRIPE if is_stripes_own else told.cause,
@@ -179,23 +197,50 @@ class _Part:
             return
         for one in self._sums:
             listed = one["uncharged"] or ()
+            booked = self._booked({row["id"] for row in listed if _is_unheard(row)})
             if one["uncharged_count"] > len(listed):
                 self.not_judged.append(
                     f"{one['uncharged_count']} invoices in {one['currency']} are paid without a "
                     f"charge; the largest {len(listed)} are listed."
                 )
-            yield from filter(None, map(self._uncharged, listed))
+            yield from filter(None, (self._uncharged(row, booked) for row in listed))
 
-    def _uncharged(self, told: Row) -> Finding | None:
-        """What is said of a paid invoice without a charge; None if Stripe knows of one by now."""
-        row = {name: told[name] for name in told if name not in {"raw", "paid_at"}}
+    def _uncharged(self, told: Row, booked: set[str]) -> Finding | None:
+        """What is said of a paid invoice without a charge; None if Stripe knows of one by now.
+
+        `booked`: invoices that the mirror lacks and the books hold.
+        """
+        row = {name: told[name] for name in told if name not in {"raw", "paid_at", "is_mirrored"}}
         paid_by = {"paid_by": how_it_was_paid(row), "amount_paid_minor": row["amount_paid"]}
         if paid_by["paid_by"] == "out_of_band":
             is_outside = is_out_of_band(told)
             if is_outside is False:
                 return self._never_paid(row)
             paid_by["is_told_by_stripe"] = is_outside is not None
+        if self._is_mirrored and _is_unheard(told) and told["id"] not in booked:
+            return self._unheard(row, paid_by)
         return self._finding("invoice_paid_no_charge", row, 0, paid_by, cause=Cause.AT_STRIPE)
+
+    def _unheard(self, row: Row, paid_by: Mapping[str, Any]) -> Finding:
+        """A paid invoice that neither the mirror nor the books know: its money is nowhere."""
+        key = ("invoice", row["id"])
+        told = cause_of_object("missing_in_db", [key], self._view.trace([key]))
+        return self._finding(
+            "missing_in_db",
+            row,
+            -row["amount_paid"],
+            {**paid_by, **told.evidence},
+            cause=told.cause,
+        )
+
+    def _booked(self, invoices: set[str]) -> set[str]:
+        """Those of some invoices that a row of the books stands for."""
+        if not invoices or not self._is_mirrored:
+            return set()
+        rows = self._view.store.payments_of_ids(invoices=invoices)
+        account, livemode = self._view.scope
+        own = rows.filter(account_id=account, livemode=livemode)
+        return set(own["invoice_id"])
 
     def _never_paid(self, row: Row) -> Finding | None:
         """An invoice that says it was paid, not outside Stripe, and has no payment at all."""
@@ -327,14 +372,14 @@ class _Part:
             return None if is_newer else row
         return row if now is None else {**row, "status": now["status"], "amount": now["amount"]}
 
-    def _payments_of(self, invoices: set[str]) -> dict[str, list[Key]]:
+    def _payments_of(self, invoices: set[str]) -> dict[str, list[Row]]:
         tables = {
             "invoice_payments": self._view.from_month_on("invoice_payments"),
             "wanted": wanted_ids(invoices),
         }
-        found: dict[str, list[Key]] = {invoice: [] for invoice in invoices}
+        found: dict[str, list[Row]] = {invoice: [] for invoice in invoices}
         for row in self._view.rows("payments_of_invoices", tables):
-            found[row["invoice"]].append(("invoice_payment", row["id"]))
+            found[row["invoice"]].append(row)
         return found
 
     def _tables(self) -> dict[str, Table]:

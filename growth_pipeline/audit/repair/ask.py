@@ -116,6 +116,8 @@ class _Question:
             self._note_unknown(finding)
             return
         named: StripePayment | str = finding.object_id
+        if finding.object == "invoice":
+            self._ask_payments_of(finding)
         if finding.object != "charge":
             named = self._fresh.of(finding.object, found)
         if isinstance(named, StripePayment):

@@ -79,7 +79,7 @@ RULES: Final[Mapping[str, Rule]] = {
         Way.FETCH,
         "asks Stripe for the invoice and its payments again and brings them into the mirror",
     ),
-    "invoice_paid_no_charge": Rule(Way.PERSON, person="None needed: the finding explains it."),
+    "invoice_paid_no_charge": Rule(Way.PERSON, person="Nothing is wrong: it explains itself."),
     "credit_note_unapplied": Rule(Way.FETCH, _FETCH),
     "fee_mismatch": Rule(Way.BOOK, _BOOK_AGAIN + " with the fee of its balance transaction"),
     "net_mismatch": Rule(Way.BOOK, _BOOK_AGAIN + " with the net of its balance transaction"),
@@ -131,6 +131,8 @@ MOST_FINDINGS: Final = 2_000
 PAYMENTS: Final = frozenset({"charge", "payment_intent", "invoice_payment", "invoice"})
 # Both sides agree about these payments; whoever books them in another month may mean it.
 _ON_REQUEST: Final = frozenset({"period_cutoff"})
+# They explain what somebody may wonder about; nothing is wrong.
+_EXPLAINED: Final = frozenset({"invoice_paid_no_charge"})
 # Their rows may be taken out because Stripe knows no such id here. For no other class is that an
 # answer: there Stripe knew the payment when it was audited.
 LEAKS: Final = frozenset({"livemode_leak", "account_leak"})
@@ -257,6 +259,8 @@ def _moves(finding: Finding) -> frozenset[str]:
 def _reason_to_leave(finding: Finding, only: Sequence[str]) -> str:
     if finding.suppression is not None and finding.code not in only:
         return f"suppressed until {finding.suppression['until']}"
+    if finding.code in _EXPLAINED:
+        return "nothing is wrong: the finding explains how it was paid"
     unasked = sorted(_moves(finding) - set(only))
     if not unasked:
         return ""

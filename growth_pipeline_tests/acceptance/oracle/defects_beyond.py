@@ -14,7 +14,7 @@ from growth_pipeline_tests.acceptance.oracle.defects import (
     Lenders,
 )
 from growth_pipeline_tests.acceptance.oracle.events import an_event
-from growth_pipeline_tests.acceptance.oracle.money import credit, with_invoice
+from growth_pipeline_tests.acceptance.oracle.money import credit, recorded, with_invoice
 from growth_pipeline_tests.acceptance.oracle.plans import Plan, end_plan, provided, subscribe
 
 # --- the mirror lacks what Stripe has, or has what Stripe lacks --------------------------------------
@@ -216,6 +216,21 @@ def _paid_in_part_only(company: Company, _: Lenders) -> None:
     company.expect("invoice_payment_sum", invoice["id"], AT_STRIPE, **{invoice["currency"]: -missing})  # fmt: skip
 
 
+def _paid_outside_not_heard(company: Company, _: Lenders) -> None:
+    """A bank transfer paid an invoice, and nothing of the invoice ever came: no row has its money."""
+    start, end = company.focus
+    currency = company.random.choice(company.currencies)
+    until = min(end, company.as_of - 2 * HOUR)
+    invoice = company.invoice(
+        company.random.choice(company.customers), currency, company.money(currency),
+        created=company.random.randint(start + 60, until - 60), paid=True,
+    )  # fmt: skip
+    for lost in recorded(company, invoice):
+        company.told.append(lost)
+        company.unheard[lost["id"]] = "lost"
+    company.expect("missing_in_db", invoice["id"], LOST, **{currency: -invoice["amount_paid"]})
+
+
 def _credit_not_heard(company: Company, _: Lenders) -> None:
     note = credit(company, with_invoice(company), 350)
     lost = an_event(company, "credit_note.created", note, note["created"])
@@ -310,6 +325,7 @@ BEYOND: Final[tuple[Defect, ...]] = (
     _other_mail,
     _renamed,
     _paid_in_part_only,
+    _paid_outside_not_heard,
     _credit_not_heard,
     _of_unknown_version,
 )

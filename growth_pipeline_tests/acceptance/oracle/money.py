@@ -94,9 +94,19 @@ def _of_nothing(company: Company) -> None:
 def _out_of_band(company: Company) -> None:
     """Paid by bank transfer, outside Stripe."""
     invoice = _paid_without_charge(company)
+    company.told += recorded(company, invoice)
+
+
+def recorded(company: Company, invoice: Object) -> list[Object]:
+    """The record of a bank transfer that paid an invoice, and the events that tell of both."""
     record = {"type": "payment_record", "payment_record": company.id("prec")}
     join = company.invoice_payment(invoice, {"created": invoice["created"], "payment_intent": None}, invoice["total"])  # fmt: skip
     join["payment"] = record
+    at = invoice["status_transitions"]["paid_at"]
+    return [
+        an_event(company, "invoice.paid", invoice, at),
+        an_event(company, "invoice_payment.paid", join, at),
+    ]
 
 
 # --- credit notes --------------------------------------------------------------------------------

@@ -229,6 +229,51 @@ def test_invoices_without_a_charge_are_listed_with_how_they_were_paid(company):
     assert audit.verdict is Verdict.PASS
 
 
+def test_a_paid_invoice_that_is_neither_mirrored_nor_booked_is_missing_money(company):
+    """7.00, 8.00 and 9.00 came from outside: one is nowhere, one is mirrored, one is booked."""
+    for number, paid in ((1, 700), (2, 800), (3, 900), (4, 0)):
+        invoice(company, number, paid)
+    for number, paid in ((1, 700), (2, 800), (3, 900)):
+        record = {"payment_intent": None, "payment_record": f"pr_{number}"}
+        paid_by(company, number, number, paid, **record)
+    company.mirrored("invoice", "in_2", customer="cus_1", **{**PAID, "amount_paid": 800})
+    outside = {"charge_id": None, "payment_intent_id": None, "written_by": "import"}
+    company.row(3, amount_minor=900, invoice_id="in_3", **outside)
+    audit = company.audit()
+    assert {one.object_id: one.code for one in audit.findings} == {
+        "in_1": "missing_in_db",
+        **dict.fromkeys(("in_2", "in_3", "in_4"), "invoice_paid_no_charge"),
+    }
+    (missing,) = [one for one in audit.findings if one.code == "missing_in_db"]
+    assert missing.impacts == {"usd": -700}
+    assert missing.cause is Cause.NEVER_DELIVERED
+    assert missing.evidence["paid_by"] == "payment_record"
+    assert audit.verdict is Verdict.FAIL
+    assert [total.remainder for total in audit.totals.values()] == [0]
+
+
+def test_money_that_is_missing_as_a_payment_is_not_told_again_as_its_invoice(company):
+    """10.00 = 6.00 + 4.00. Both are missing: one is told. Only 4.00 is: the rest is still wrong."""
+    company.charge(1, 600)
+    company.charge(2, 400)
+    company.payment(3, 1000)
+    for number, parts in ((1, (600, 400)), (2, (1000,))):
+        invoice(company, number, 1000)
+        company.mirrored("invoice", f"in_{number}", customer="cus_1", **PAID)
+        for place, amount in enumerate(parts):
+            paid_by(company, number * 2 - 1 + place, number, amount)
+    company.mirrored("invoice_payment", "inpay_3", invoice="in_2", **PAID)
+    assert found(company.audit()) == [
+        ("missing_in_db", "ch_1", {"usd": -600}),
+        ("missing_in_db", "ch_2", {"usd": -400}),
+    ]
+    company.row(1, amount_minor=600)
+    assert found(company.audit()) == [
+        ("invoice_payment_sum", "in_1", {"usd": -1000}),
+        ("missing_in_db", "ch_2", {"usd": -400}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -172,6 +172,30 @@ def test_a_payment_of_an_invoice_that_the_mirror_lost_is_brought_back(company):
     assert ("stripe.invoice_payments", "inpay_2", "insert") in places(done)
 
 
+def test_an_invoice_paid_outside_that_never_arrived_is_brought_into_the_mirror(company):
+    company.charge(1, 1000)
+    company.receive()
+    company.silent(False)
+    company.account.now = NOON + 60
+    paid = {"status": "paid", "amount_paid": 700, "amount_remaining": 0}
+    company.account.create(shapes.an_invoice(**paid, parent=None))
+    record = {"type": "payment_record", "payment_record": "prec_1"}
+    company.account.create(
+        {**shapes.an_invoice_payment(amount_paid=700), "payment": record}, "invoice_payment.paid"
+    )
+    company.receive()
+    company.extract()
+    assert codes(company.audit()) == [("missing_in_db", "in_1")]
+    plan = company.repair().plan
+    done = company.repair(apply=True)
+    assert (done.outcome, done.plan.hash) == (Outcome.APPLIED, plan.hash)
+    assert codes(company.audit("second", now=LATER)) == [("invoice_paid_no_charge", "in_1")]
+    assert places(done) == [
+        ("stripe.invoice_payments", "inpay_1", "insert"),
+        ("stripe.invoices", "in_1", "insert"),
+    ]
+
+
 def test_a_row_that_stayed_behind_says_what_stripe_says(company):
     company.charge(1, 1000)
     company.receive()

@@ -237,3 +237,9 @@ def test_a_page_names_the_command_that_carries_out_exactly_this_plan():
     done = to_page(Repair(plan, Outcome.APPLIED))
     assert f"`growth repair --undo {plan.plan_id}`" in done
     assert "`growth audit --month 2030-01`" in done
+
+
+def test_a_finding_that_only_explains_is_nobodys_work():
+    chosen = select([a_finding("invoice_paid_no_charge", "invoice")])
+    assert (chosen.mended, chosen.manual) == ((), ())
+    assert ["nothing is wrong" in note.said for note in chosen.left] == [True]
