@@ -53,7 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--unit"):
         larger = [item for item in items if _is_larger_than_unit(item)]
         config.hook.pytest_deselected(items=larger)
-        items[:] = [item for item in items if item not in set(larger)]
+        dropped = set(larger)
+        items[:] = [item for item in items if item not in dropped]
+    items.sort(key=_turn)
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="large size: needs --full")
@@ -64,8 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Workers get whole files, so that a database or a demo is made once for each."""
+    """Workers get whole files, so that a database or a demo is made once for each.
+
+    They come in the order of the collection, which has those that take long first.
+    """
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # by number of tests: few of them take longest
 
     class WholeFiles(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -73,6 +80,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "demo" if Path(file).name in _FILES_ON_ONE_DEMO else file
 
     return WholeFiles(config, log) if config.getoption("numprocesses") else None
+
+
+def _turn(item: pytest.Item) -> int:
+    """What starts processes or plays a whole company comes first: at the end, all would wait."""
+    place = item.path.relative_to(Path(__file__).parent)
+    if place.name in _FILES_ON_ONE_DEMO:
+        return 0
+    return 1 if place.parts[0] in _LARGER_FOLDERS or place.name in _LARGER_FILES else 2
 
 
 def _is_larger_than_unit(item: pytest.Item) -> bool:
@@ -163,6 +178,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="growth-test-"))
     server = start_embedded(folder)
     try:
+        _without_syncs(server)
         yield server
     finally:
         server.stop()
@@ -174,6 +190,13 @@ def _execute(server: PostgresServer, statement: str) -> None:
 
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(statement)
+
+
+def _without_syncs(server: PostgresServer) -> None:
+    """Waits for the disk guard against a power cut; what a killed process wrote is kept without."""
+    for setting in ("fsync", "full_page_writes"):
+        _execute(server, f"alter system set {setting} = off")
+    _execute(server, "select pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

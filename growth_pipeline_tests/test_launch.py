@@ -14,8 +14,9 @@ from growth_pipeline.core.errors import ConfigurationError, RemoteUnavailableErr
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.definitions import build_defs, launch
 from growth_pipeline.storage.postgres import dagster_url
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline_tests.fakes import stripe_list_server as fake_stripe
+from growth_pipeline_tests.fakes.fast_access import fast_access
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2025, 11, 15, tzinfo=UTC)
@@ -43,19 +44,7 @@ def stripe():
 @pytest.fixture
 def resources(stripe, lake, tmp_path):
     def open_reader(key=fake_stripe.KEY) -> StripeReader:
-        return StripeReader(
-            StripeAccess(
-                api_key=key,
-                api_base=stripe.url,
-                api_version=fake_stripe.VERSION,
-                account_id="acct_1",
-                livemode=False,
-                requests_per_second=5_000,
-                endpoint_requests_per_second=5_000,
-                timeout_seconds=5,
-                retry_seconds=0.2,
-            )
-        )
+        return StripeReader(fast_access(stripe.url, api_key=key))
 
     return {
         "stripe": open_reader,

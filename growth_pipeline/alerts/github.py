@@ -21,6 +21,7 @@ from growth_pipeline.alerts.deliver import (
     WaitingAlert,
     newest,
 )
+from growth_pipeline.alerts.issue_text import fence, is_marked, marker, mention_of, plain_title
 from growth_pipeline.alerts.limits import GITHUB_RATES
 from growth_pipeline.alerts.outbound import ForbiddenAddressError, OutboundTransport
 from growth_pipeline.core.errors import ConfigurationError
@@ -41,39 +42,7 @@ _HTTP_FORBIDDEN = 403
 _HTTP_SETTINGS = (401, 403, 404, 410)
 _HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
-_MENTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z")
-_FENCED = re.compile(r"^(`{3,})text\r?$.*?^\1\r?$", re.MULTILINE | re.DOTALL)
 _REPOSITORY = re.compile(r"([A-Za-z0-9_.-]+)/([A-Za-z0-9_.-]+)\Z")
-
-
-def fence(text: str) -> str:
-    """Text as a code block that it cannot leave: no mention, link or image comes out of it."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    ticks = "`" * max(3, longest + 1)
-    return f"{ticks}text\n{text}\n{ticks}"
-
-
-def mention_of(name: str) -> str:
-    """The markup that calls one user or team. Raises: ValueError for any other text."""
-    if not _MENTION.match(name):
-        raise ValueError("not the name of a GitHub user or team")
-    return f"@{name}"
-
-
-def plain_title(title: str) -> str:
-    """A title that calls nobody and points nowhere: GitHub reads @name and #12 in titles too."""
-    return re.sub(r"([@#])(?=\w)", "\\1\u200b", title)
-
-
-def marker(name: str) -> str:
-    """Hidden comment that a later call finds its own issue or comment by."""
-    return f"<!-- growth-alert {name} -->"
-
-
-def is_marked(text: Mapping[str, Any], name: str) -> bool:
-    """Whether an issue or comment carries a marker, outside the alert's own text."""
-    lines = _FENCED.sub("", text.get("body") or "", count=1).splitlines()
-    return marker(name) in (line.strip() for line in lines)
 
 
 class GitHubChannel:
@@ -259,28 +228,12 @@ class GitHubChannel:
 
     def _repeat(self, number: str, alert: WaitingAlert, keys: Sequence[str]) -> str:
         # Reopening first: done twice it is done once, while a comment is not.
-        self._writes += 1
-        with _writing():
-            self._github.rest.issues.update(
-                self._owner,
-                self._repository,
-                int(number),
-                state="open",
-                title=plain_title(alert.title),
-            )
+        self._update(number, state="open", title=plain_title(alert.title))
         self._comment(number, alert, keys)
         return number
 
     def _close(self, number: str, alert: WaitingAlert, keys: Sequence[str]) -> str:
-        self._writes += 1
-        with _writing():
-            self._github.rest.issues.update(
-                self._owner,
-                self._repository,
-                int(number),
-                state="closed",
-                state_reason="completed",
-            )
+        self._update(number, state="closed", state_reason="completed")
         self._comment(number, alert, keys)
         return number
 
@@ -288,16 +241,13 @@ class GitHubChannel:
         """One write, done twice it is done once: the note stands above the issue's text."""
         issue = self._read_issue(number) or {}
         note = f"The same problem as #{first}, made twice because an answer was lost. See there."
+        body = f"{note}\n\n{issue.get('body') or ''}"
+        self._update(number, state="closed", state_reason="not_planned", body=body)
+
+    def _update(self, number: str, **fields: Any) -> None:
         self._writes += 1
         with _writing():
-            self._github.rest.issues.update(
-                self._owner,
-                self._repository,
-                int(number),
-                state="closed",
-                state_reason="not_planned",
-                body=f"{note}\n\n{issue.get('body') or ''}",
-            )
+            self._github.rest.issues.update(self._owner, self._repository, int(number), **fields)
 
     def _comment(self, number: str, alert: WaitingAlert, keys: Sequence[str]) -> None:
         text = [*self._called(alert), fence(f"{alert.title}\n{alert.body}")]

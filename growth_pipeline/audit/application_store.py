@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from growth_pipeline.storage.postgres import Database
-from growth_pipeline.storage.sql import load_sql
+from growth_pipeline.storage.rows import Row, read_rows
 
 
 class ApplicationStore:
@@ -18,10 +18,6 @@ class ApplicationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def read(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def read(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         """Rows of one statement of sql/audit/, from one transaction that writes nothing."""
-        with self._database.connection() as connection:
-            connection.execute("set transaction isolation level repeatable read, read only")
-            cursor = connection.execute(load_sql(f"audit/{statement}"), parameters)
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return read_rows(self._database, f"audit/{statement}", parameters)

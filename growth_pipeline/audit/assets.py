@@ -120,12 +120,25 @@ def findings(
             ),
         )
         audit = replace(audit, finished_at=clock())
-        audit_store.publish(audit)
+        published = audit_store.publish(audit)
+        newest = None if published.is_newest else audit_store.latest(scope, month, tz=tz)
     context.log.info(
         "audit of %s in %s: %s, %d findings", month, tz, audit.verdict, len(audit.findings)
     )
     if audit.changes:
         context.log.info("%s", audit.changes["said"])
+    shown = newest or audit
+    said = outrun_by(newest, audit) if newest else ""
+    if said:
+        context.log.warning("%s", said)
+    return dg.MaterializeResult(
+        metadata={**describe_audit(shown), "is_newest": not said, "outrun": said},
+        check_results=checks_of(shown),
+    )
+
+
+def checks_of(audit: "Audit") -> list[dg.AssetCheckResult]:
+    """What an audit says in checks. Alerts follow them."""
     checked = check_results(
         audit.findings,
         audit.verdict,
@@ -134,8 +147,16 @@ def findings(
         tz=audit.tz,
         unjudged=audit.unjudged,
     )
-    checked.append(check_close(audit.past, tz=audit.tz))
-    return dg.MaterializeResult(metadata=describe_audit(audit), check_results=checked)
+    return [*checked, check_close(audit.past, tz=audit.tz)]
+
+
+def outrun_by(newest: "Audit", audit: "Audit") -> str:
+    """Why checks and metadata of a run are those of another audit, in one sentence."""
+    return (
+        f"audit {audit.audit_id} of this run knows Stripe as of {audit.as_of:%Y-%m-%d %H:%M:%S} "
+        f"UTC, audit {newest.audit_id} as of {newest.as_of:%Y-%m-%d %H:%M:%S} UTC: findings, "
+        "checks and alerts stay as the later one has them"
+    )
 
 
 def describe_audit(audit: "Audit") -> dict[str, Any]:
@@ -243,6 +264,7 @@ def kept_reports(
             "removed": len(cleaning.removed),
             "removed_bytes": cleaning.byte_count,
             "older_than": dg.MetadataValue.timestamp(cleaning.older_than),
+            "left_alone": dg.MetadataValue.json(dict(cleaning.left_alone)),
         },
         check_results=[check_kept(cleaning.missing)],
     )

@@ -39,9 +39,10 @@ from growth_pipeline.audit.months.history import History, InHand, LedgerNews, ea
 from growth_pipeline.audit.months.judged import in_order, still_open, unjudged_without
 from growth_pipeline.audit.payments.earlier import remembered
 from growth_pipeline.audit.payments.examine import Examination
-from growth_pipeline.audit.payments.matching import Matcher, QueryEngine, Row, Window
+from growth_pipeline.audit.payments.matching import Matcher
 from growth_pipeline.audit.payments.totals import CurrencyTotals
 from growth_pipeline.audit.payments.whereabouts import Desk, Records
+from growth_pipeline.audit.queries import QueryEngine, Row
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import (
     ManifestReader,
@@ -51,6 +52,8 @@ from growth_pipeline.audit.sources import (
     source_reasons,
 )
 from growth_pipeline.audit.suppressions import Suppression, moved_in_sight, suppress
+from growth_pipeline.audit.unasked import with_unasked
+from growth_pipeline.audit.window import Window
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
 
@@ -236,6 +239,7 @@ def run_audit(
         result = _examine(desk, deliveries, frame)
     view = View(scope, month, window, sources, engine, store, asker, frame, deliveries, matcher)
     sections = without_repeats([examine(view) for examine in EXAMINERS], result.findings)
+    sections = with_unasked(sections, asker.unasked)
     problems = [*sources.problems, *result.problems]
     problems += [problem for section in sections for problem in section.problems]
     problems += [Problem(resource, reason) for resource, reason in asker.failures.items()]

@@ -11,6 +11,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from growth_pipeline.audit.payments.shapes import (
+    charge_payment,
+    intent_payment,
+    invoice_payment,
+    paid_outside,
+)
 from growth_pipeline.audit.payments.sides import FAILED_REFUNDS, StripePayment
 from growth_pipeline.billing.columns import COLUMNS, typed_values
 from growth_pipeline.core.errors import GrowthError
@@ -26,6 +32,7 @@ ListObjects: TypeAlias = Callable[[str, Mapping[str, str]], Iterator[Sequence[Ma
 """Pages of a resource's list as Stripe has it now, filtered by these parameters."""
 
 ASK_LIMIT: Final = 1_000  # payments
+PAYMENTS: Final = "payments"  # the name under which questions about payments are counted
 _FOR_EVER: Final = 253_402_300_799  # the last second of 9999: such lists have no upper edge
 PAGE_LIMIT: Final = 2_000  # pages of payouts' lines that are read for one audit
 REFERENCE_LIMIT: Final = 500  # objects beside payments that one class or part asks about
@@ -43,9 +50,6 @@ LIST_OF: Final = {
     "balance_transaction": "balance_transactions",
     "subscription": "subscriptions",
 }
-_INTENT_STATUSES: Final = {"processing": "pending", "canceled": "failed"}
-_INVOICE_PAYMENT_STATUSES: Final = {"paid": "succeeded", "canceled": "failed"}
-_INVOICE_STATUSES: Final = {"paid": "succeeded", "void": "failed", "uncollectible": "failed"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ class Asker:
 
     A source that fails, or that would have to answer too often about payments, is not asked again:
     `failures` names it with the reason. Objects beside payments are asked about within an
-    allowance of the class or part that asks; what is beyond it only counts in `unasked`.
+    allowance of the class or part that asks; what is beyond it only counts in `unasked`, as does
+    what a failed source did not answer: unasked.py says which classes wait for it.
     """
 
     def __init__(
@@ -132,10 +137,10 @@ class Asker:
         self._references_left = max(REFERENCE_TOTAL, reference_limit)
         self._spent: Counter[str] = Counter()
         self._answers: dict[tuple[str, str], Answer] = {}
+        self._open: set[tuple[str, str, str]] = set()
         self._pages_read: Counter[str] = Counter()
         self.failures: dict[str, str] = {}
         self.not_asked = 0
-        self.unasked: Counter[str] = Counter()
         self.lists_unread = 0
 
     @property
@@ -148,6 +153,11 @@ class Asker:
         """How many objects were asked about."""
         return len(self._answers)
 
+    @property
+    def unasked(self) -> Counter[str]:
+        """By allowance, how many objects nobody answered about; payments have one of their own."""
+        return Counter(allowance for allowance, _, _ in self._open)
+
     def ask(
         self, kind: str, object_id: str, *, is_payment: bool = True, allowance: str | None = None
     ) -> Answer:
@@ -159,19 +169,17 @@ class Asker:
         key = (LIST_OF[kind], object_id)
         if key in self._answers:
             return self._answers[key]
-        if self._confirm is None or LIST_OF[kind] in self.failures:
+        if self._confirm is None:
             return NoAnswer.UNASKED
-        may_ask = (
-            self._may_ask_payment(LIST_OF[kind])
-            if is_payment and allowance is None
-            else self._may_ask_beside(allowance or kind)
-        )
-        if not may_ask:
+        name = allowance or (PAYMENTS if is_payment else kind)
+        if not self._may_ask(key, name):
+            self._open.add((name, *key))
             return NoAnswer.UNASKED
         try:
             self._answers[key] = self._confirm(*key)
         except GrowthError as error:
             self.failures[LIST_OF[kind]] = error.message
+            self._open.add((name, *key))
             return NoAnswer.UNASKED
         return self._answers[key]
 
@@ -213,6 +221,12 @@ class Asker:
             return NoAnswer.UNASKED
         return total
 
+    def _may_ask(self, key: tuple[str, str], name: str) -> bool:
+        resource, _ = key
+        if resource in self.failures or (name, *key) in self._open:
+            return False
+        return self._may_ask_payment(resource) if name == PAYMENTS else self._may_ask_beside(name)
+
     def _may_ask_payment(self, resource: str) -> bool:
         if self._payments_left > 0:
             self._payments_left -= 1
@@ -230,7 +244,6 @@ class Asker:
             self._spent[allowance] += 1
             return True
         self.not_asked += 1
-        self.unasked[allowance] += 1
         return False
 
     def found(
@@ -294,77 +307,3 @@ class FreshPayments:
         values = typed_values(resource, self._version, dict(raw))
         columns = dict(zip(COLUMNS[resource], values, strict=True))
         return {"id": raw["id"], "created": raw["created"], **columns}
-
-
-def charge_payment(row: Mapping[str, Any]) -> StripePayment:
-    """A charge alone, from its typed columns: refunds by its own sum, no disputes."""
-    return StripePayment(
-        object="charge",
-        id=row["id"],
-        created=row["created"],
-        status=row["status"],
-        captured=row["captured"],
-        paid=row["paid"],
-        currency=row["currency"],
-        asked_minor=row["amount"],
-        captured_minor=row["amount_captured"],
-        refunded_minor=row["amount_refunded"],
-        customer=row["customer"],
-        invoice=row["invoice"],
-        payment_intent=row["payment_intent"],
-    )
-
-
-def intent_payment(row: Mapping[str, Any]) -> StripePayment:
-    """A payment intent without a charge: no money moved, whatever it waits for."""
-    return StripePayment(
-        object="payment_intent",
-        id=row["id"],
-        created=row["created"],
-        status=_INTENT_STATUSES.get(row["status"], row["status"]),
-        captured=False,
-        paid=False,
-        currency=row["currency"],
-        asked_minor=row["amount"],
-        captured_minor=0,
-        customer=row["customer"],
-        payment_intent=row["id"],
-    )
-
-
-def invoice_payment(row: Mapping[str, Any]) -> StripePayment:
-    """An invoice without a charge: paid by balance, out of band or in parts, or not paid."""
-    status = _INVOICE_STATUSES.get(row["status"] or "", "pending")
-    return StripePayment(
-        object="invoice",
-        id=row["id"],
-        created=row["created"],
-        status=status,
-        captured=status == "succeeded",
-        paid=status == "succeeded",
-        currency=row["currency"],
-        asked_minor=row["amount_paid"],
-        captured_minor=row["amount_paid"],
-        customer=row["customer"],
-        invoice=row["id"],
-        payment_intent=row["payment_intent"],
-    )
-
-
-def paid_outside(row: Mapping[str, Any]) -> StripePayment:
-    """An invoice payment without a charge: recorded from outside Stripe, or not paid yet."""
-    status = _INVOICE_PAYMENT_STATUSES.get(row["status"], "pending")
-    paid = row["amount_paid"] or 0
-    return StripePayment(
-        object="invoice_payment",
-        id=row["id"],
-        created=row["created"],
-        status=status,
-        captured=status == "succeeded",
-        paid=status == "succeeded",
-        currency=row["currency"],
-        asked_minor=row["amount_requested"] or paid,
-        captured_minor=paid,
-        invoice=row["invoice"],
-        payment_intent=row["payment_intent"],
-    )

@@ -14,7 +14,8 @@ from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.suppressions import Extent, Suppression
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month, ZonedMonth
-from growth_pipeline.storage.postgres import Connection, Database, raw_json
+from growth_pipeline.storage.postgres import Database, raw_json
+from growth_pipeline.storage.rows import Row, read_rows
 from growth_pipeline.storage.sql import load_sql
 
 
@@ -92,17 +93,8 @@ class DecisionStore:
         """Findings whose fingerprint begins with these digits, open or closed."""
         return self._rows("find_findings", {"prefix": prefix})
 
-    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with self._database.connection() as connection:
-            return _named(connection, load_sql(f"audit/{statement}"), parameters)
-
-
-def _named(
-    connection: Connection, statement: str, parameters: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    cursor = connection.execute(statement, parameters)
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        return read_rows(self._database, f"audit/{statement}", parameters)
 
 
 def _suppression(row: Mapping[str, Any]) -> Suppression:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import polars as pl
 
 from growth_pipeline.audit.causes import FACTS, Facts, Key, Trace
-from growth_pipeline.audit.payments.matching import QueryEngine, Row, wanted_ids
+from growth_pipeline.audit.queries import QueryEngine, Row, wanted_ids
 from growth_pipeline.billing.objects import BY_OBJECT
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.core.errors import GrowthError

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,8 @@ from growth_pipeline.billing.ledger import ODD, book
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.storage.postgres import Connection, Database, copy_batches
+from growth_pipeline.storage.postgres import Database, copy_batches
+from growth_pipeline.storage.rows import Row, read_rows, reading
 from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class LedgerStore:
         """
         keys = [ObjectKey(*scope, "charge", charge) for scope, charge in sorted(set(charges))]
         parts: dict[ObjectKey, list[tables.ChargePart]] = defaultdict(list)
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             for at in range(0, len(keys), _IDS_AT_ONCE):
                 for part in tables.load_charge_parts(connection, keys[at : at + _IDS_AT_ONCE]):
                     parts[part.charge].append(part)
@@ -151,20 +151,11 @@ class LedgerStore:
         """
         span = {**scope._asdict(), "start": start, "end": end}
         statement = load_sql(f"audit/living_{resource}")
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             yield from copy_batches(connection, statement, span, batch_rows=_ROWS_AT_ONCE)
 
-    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with self._reading() as connection:
-            cursor = connection.execute(load_sql(f"audit/{statement}"), parameters)
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._database.connection() as connection:
-            connection.execute("set transaction isolation level repeatable read, read only")
-            yield connection
+    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        return read_rows(self._database, f"audit/{statement}", parameters)
 
 
 def _subject(body: bytes) -> tuple[str | None, str | None]:

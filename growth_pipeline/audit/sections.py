@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import polars as pl
-
 from growth_pipeline.audit.causes import Key, Trace
 from growth_pipeline.audit.confirm import Asker
 from growth_pipeline.audit.deliveries import Deliveries
 from growth_pipeline.audit.evidence import Frame
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.payments.matching import Matcher, QueryEngine, Row, Table, Window
+from growth_pipeline.audit.payments.matching import Matcher
+from growth_pipeline.audit.queries import QueryEngine, Row, Table, or_empty, query_rows
 from growth_pipeline.audit.sources import Problem, Sources
-from growth_pipeline.billing.columns import SCHEMAS
+from growth_pipeline.audit.window import Window
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
-from growth_pipeline.storage.sql import load_sql
 
 
 @dataclass(frozen=True)
@@ -57,16 +55,15 @@ class View:
 
     def of_month(self, resource: str) -> Table:
         """The month's objects; an empty table where the list is missing."""
-        return self.sources.paths(resource) or pl.DataFrame(schema=SCHEMAS[resource])
+        return or_empty(self.sources.paths(resource), resource)
 
     def from_month_on(self, resource: str) -> Table:
         """Objects of the month and of every later one."""
-        paths = self.sources.paths_from_month_on(resource)
-        return paths or pl.DataFrame(schema=SCHEMAS[resource])
+        return or_empty(self.sources.paths_from_month_on(resource), resource)
 
     def of_all_months(self, resource: str) -> Table:
         """Objects of every month that was extracted."""
-        return self.sources.paths_of_all(resource) or pl.DataFrame(schema=SCHEMAS[resource])
+        return or_empty(self.sources.paths_of_all(resource), resource)
 
     def rows(
         self,
@@ -75,7 +72,7 @@ class View:
         params: Mapping[str, object] | None = None,
     ) -> list[Row]:
         """Result of one statement of sql/audit/ in the engine."""
-        return self.engine.query(load_sql(f"audit/{statement}"), tables, params or None).to_dicts()
+        return query_rows(self.engine, statement, tables, params)
 
 
 @dataclass(frozen=True)

@@ -8,35 +8,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
 import polars as pl
 import psycopg
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from growth_pipeline.audit.application_store import ApplicationStore
 from growth_pipeline.audit.audit import Audit
-from growth_pipeline.audit.codes import Cause, Severity
+from growth_pipeline.audit.audit_rows import audit_of, audit_row, finding_of
 from growth_pipeline.audit.decision_store import DecisionStore
-from growth_pipeline.audit.findings import Finding, Verdict, sort_findings
+from growth_pipeline.audit.findings import Finding, sort_findings
 from growth_pipeline.audit.ledger_store import LedgerStore
 from growth_pipeline.audit.months.changes import Previous
 from growth_pipeline.audit.months.closing import Past
 from growth_pipeline.audit.months.history_store import (
     HistoryStore,
-    dump,
     month_key,
     write_findings,
     write_past,
 )
 from growth_pipeline.audit.payments.books import BookedPayments, spool_books
-from growth_pipeline.audit.payments.totals import CurrencyTotals
 from growth_pipeline.core.errors import RemoteUnavailableError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.core.periods import UTC_NAME, Month, PeriodState, ZonedMonth
+from growth_pipeline.core.periods import UTC_NAME, Month, ZonedMonth
 from growth_pipeline.storage.engine import Spool, SpoolFile
 from growth_pipeline.storage.postgres import (
     Connection,
@@ -45,6 +42,7 @@ from growth_pipeline.storage.postgres import (
     copy_out,
     lock_partition,
 )
+from growth_pipeline.storage.rows import reading, rows_of
 from growth_pipeline.storage.sql import load_sql
 
 _IDS_AT_ONCE = 10_000
@@ -193,7 +191,7 @@ class AuditStore:
         key = month_key(audit.scope, ZonedMonth(audit.month, audit.tz))
         with self._writing() as connection:
             lock_partition(connection, "audit", *_lock(audit.scope), audit.month.key)
-            connection.execute(load_sql("audit/insert_audit"), _audit_row(audit))
+            connection.execute(load_sql("audit/insert_audit"), audit_row(audit))
             seen = {**key, "audit_id": audit.audit_id, "seen_at": audit.finished_at}
             newer = connection.execute(
                 load_sql("audit/newer_audit"),
@@ -224,39 +222,12 @@ class AuditStore:
         found = self._rows("latest_audit", month_key(scope, period))
         if not found:
             return None
-        row = found[0]
-        books = row["sources"][-1]
         past = Past(
             close=self.history.close_of(scope, period),
             log=tuple(self.history.restatements(scope, period)),
         )
-        return Audit(
-            scope=scope,
-            month=month,
-            state=PeriodState(row["state"]),
-            as_of=row["as_of"],
-            started_at=row["started_at"],
-            finished_at=row["finished_at"],
-            grace=timedelta(minutes=books["grace_minutes"]),
-            verdict=Verdict(row["verdict"]),
-            findings=tuple(self.findings(scope, month, tz=tz)),
-            totals={
-                currency: CurrencyTotals.from_dict(stored)
-                for currency, stored in sorted(row["totals"].items())
-            },
-            sources=tuple(row["sources"]),
-            run_id=row["run_id"],
-            definition=row["definition"],
-            artifacts=row["artifacts"],
-            sections=tuple(row["sections"]),
-            tz=tz,
-            changes=row["changes"],
-            close=row["close"] if past.close else None,
-            restatements=tuple(past.entries()),
-            boundaries=row["boundaries"],
-            unjudged=tuple(books.get("unjudged", ())),
-            past=past,
-        )
+        findings = self.findings(scope, month, tz=tz)
+        return audit_of(found[0], scope=scope, period=period, findings=findings, past=past)
 
     def previous(self, scope: Scope, month: Month, *, tz: str = UTC_NAME) -> Previous | None:
         """What the newest audit of a month leaves to the next one; None before the first."""
@@ -279,7 +250,7 @@ class AuditStore:
         """Open findings of a month, the worst first; with those that closed themselves if asked."""
         key = month_key(scope, ZonedMonth(month, tz))
         rows = self._rows("findings_of_month", {**key, "with_closed": with_closed})
-        return sort_findings(map(_finding, rows))
+        return sort_findings(map(finding_of, rows))
 
     @property
     def history(self) -> HistoryStore:
@@ -289,13 +260,12 @@ class AuditStore:
     # --- inside -----------------------------------------------------------------------------
 
     def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with self._reading() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(load_sql(f"audit/{statement}"), parameters).fetchall()
+        with self._reading() as connection:
+            return rows_of(connection, f"audit/{statement}", parameters)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._translated(), self._database.connection() as connection:
-            connection.execute("set transaction isolation level repeatable read, read only")
+        with self._translated(), reading(self._database) as connection:
             yield connection
 
     @contextmanager
@@ -330,48 +300,3 @@ def _parts(objects: Iterable[tuple[str, str]]) -> Iterator[dict[str, Any]]:
 def _batches(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:
     for at in range(0, len(rows), size):
         yield list(rows[at : at + size])
-
-
-def _audit_row(audit: Audit) -> dict[str, Any]:
-    return {
-        **month_key(audit.scope, ZonedMonth(audit.month, audit.tz)),
-        "audit_id": audit.audit_id,
-        "definition": audit.definition,
-        "state": str(audit.state),
-        "as_of": audit.as_of,
-        "started_at": audit.started_at,
-        "finished_at": audit.finished_at,
-        "verdict": str(audit.verdict),
-        "counts": Jsonb(audit.counts),
-        "totals": Jsonb({currency: one.to_dict() for currency, one in audit.totals.items()}),
-        "sources": Jsonb(list(audit.sources), dumps=dump),
-        "artifacts": Jsonb(dict(audit.artifacts)),
-        "sections": Jsonb(list(audit.sections), dumps=dump),
-        "changes": audit.changes and Jsonb(dict(audit.changes), dumps=dump),
-        "boundaries": audit.boundaries and Jsonb(dict(audit.boundaries), dumps=dump),
-        "close": audit.close and Jsonb(dict(audit.close), dumps=dump),
-        "run_id": audit.run_id,
-    }
-
-
-def _finding(row: Mapping[str, Any]) -> Finding:
-    evidence = dict(row["evidence"])
-    impacts = evidence.pop("impacts_minor", None)
-    return Finding(
-        code=row["code"],
-        severity=Severity(row["severity"]),
-        object=row["object"],
-        object_id=row["object_id"],
-        currency=row["currency"],
-        impacts=impacts,
-        also=tuple(row["also"]),
-        cause=Cause(row["cause"]),
-        action=row["action"],
-        command=row["command"],
-        evidence=evidence,
-        fingerprint=row["fingerprint"],
-        first_seen_at=row["first_seen_at"],
-        last_seen_at=row["last_seen_at"],
-        owner=row["owner"],
-        suppression=row["suppression"],
-    )

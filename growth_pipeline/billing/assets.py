@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -423,22 +424,27 @@ book_job = dg.define_asset_job(
 )
 
 
-@asset(
+_asked_of_stripe = partial(
+    asset,
     "billing",
+    kinds={"stripe", "postgres"},
+    pool="stripe_api",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+    tags={"source": "stripe"},
+)
+
+
+@_asked_of_stripe(
     "event_sweep",
     description="Grain: one account and mode, with how far Stripe's events list was read "
     "(billing.sweeps). Stores and applies the events that no webhook brought. Where Stripe lists "
     "them no more, everything that may have changed is listed again instead.",
-    kinds={"stripe", "postgres"},
     deps=[INBOX],
     checks=SWEEP_CHECKS,
     freshness_policy=dg.FreshnessPolicy.time_window(
         fail_window=timedelta(days=3), warn_window=timedelta(hours=6)
     ),
-    pool="stripe_api",
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
     code_version="1",
-    tags={"source": "stripe"},
 )
 def event_sweep(
     context: dg.AssetExecutionContext,
@@ -472,22 +478,17 @@ def event_sweep(
     )
 
 
-@asset(
-    "billing",
+@_asked_of_stripe(
     "drift",
     description="Grain: one object that differed from Stripe when it was listed again "
     "(billing.drift). Everything that can still change is listed; differences are written down, "
     "then repaired.",
-    kinds={"stripe", "postgres"},
     deps=[MIRROR, EVENT_SWEEP],
     checks=DRIFT_CHECKS,
     freshness_policy=dg.FreshnessPolicy.time_window(
         fail_window=timedelta(days=3), warn_window=timedelta(hours=30)
     ),
-    pool="stripe_api",
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
     code_version="1",
-    tags={"source": "stripe"},
 )
 def drift(
     context: dg.AssetExecutionContext,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 
@@ -270,48 +270,33 @@ def check_statuses(unknown: Sequence["StatusCount"]) -> dg.AssetCheckResult:
 def check_waiting(counts: Mapping[str, int]) -> dg.AssetCheckResult:
     """Passes when no event waits after the inbox was applied. `counts`: events by state."""
     waiting = counts.get("received", 0)
-    return dg.AssetCheckResult(
-        check_name="no_events_wait",
-        passed=waiting == 0,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{count_of(waiting, 'event')} waiting" if waiting else None,
-        # An event may arrive between applying and counting: worth seeing, no reason to call anyone.
-        metadata={"waiting": waiting, "severity": "LOW"},
-    )
+    # An event may arrive between applying and counting: worth seeing, no reason to call anyone.
+    metadata = {"waiting": waiting, "severity": "LOW"}
+    return _warning("no_events_wait", waiting, "event", "waiting", metadata)
 
 
 def check_doubts(doubts: Mapping[str, int]) -> dg.AssetCheckResult:
     """Passes when no object has waited long for an answer. `doubts`: objects by the reason."""
     waiting = sum(doubts.values())
-    return dg.AssetCheckResult(
-        check_name="doubts_are_settled",
-        passed=waiting == 0,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{count_of(waiting, 'object')} waiting to be asked about" if waiting else None,
-        metadata={
-            "waiting": waiting,
-            **doubts,
-            "remedy": "billing.refetches.last_error says why Stripe was not asked; without a "
-            "Stripe key nobody can be",
-        },
-    )
+    metadata = {
+        "waiting": waiting,
+        **doubts,
+        "remedy": "billing.refetches.last_error says why Stripe was not asked; without a "
+        "Stripe key nobody can be",
+    }
+    return _warning("doubts_are_settled", waiting, "object", "waiting to be asked about", metadata)
 
 
 def check_answers(refused: Mapping[str, int]) -> dg.AssetCheckResult:
     """Passes when every answer of Stripe could be used. `refused`: objects by their kind."""
     count = sum(refused.values())
-    return dg.AssetCheckResult(
-        check_name="answers_are_usable",
-        passed=count == 0,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{count_of(count, 'object')} that the mirror cannot use" if count else None,
-        metadata={
-            "offenders": count,
-            **refused,
-            "remedy": "billing.fetched_states.refused says why; update growth_pipeline if Stripe "
-            "shows something new; it is asked about again every hour",
-        },
-    )
+    metadata = {
+        "offenders": count,
+        **refused,
+        "remedy": "billing.fetched_states.refused says why; update growth_pipeline if Stripe "
+        "shows something new; it is asked about again every hour",
+    }
+    return _warning("answers_are_usable", count, "object", "that the mirror cannot use", metadata)
 
 
 def check_sweeps(caught: Sequence["CaughtUp"]) -> list[dg.AssetCheckResult]:
@@ -371,12 +356,12 @@ def check_drift(relisted: Sequence["Relisted"]) -> list[dg.AssetCheckResult]:
     examples = [text for one in relisted for text in one.examples]
     unrepaired = [text for one in relisted for text in one.unrepaired]
     return [
-        dg.AssetCheckResult(
-            check_name="mirror_says_what_stripe_says",
-            passed=drifted == 0,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{count_of(drifted, 'object')} differed" if drifted else None,
-            metadata={
+        _warning(
+            "mirror_says_what_stripe_says",
+            drifted,
+            "object",
+            "differed",
+            {
                 "differed": drifted,
                 "examples": examples[:_EXAMPLES],
                 "remedy": "billing.drift has each of them; if events are missing for all of one "
@@ -417,6 +402,19 @@ def check_payments(months: Sequence[PaymentFacts]) -> list[dg.AssetCheckResult]:
         _result("mirror_books_each_charge_once", "charges are booked more than once", repeated),
         _result("currencies_are_known", "currencies are unknown", unknown),
     ]
+
+
+def _warning(
+    name: str, number: int, thing: str, problem: str, metadata: Mapping[str, Any]
+) -> dg.AssetCheckResult:
+    """Passes at 0; else it warns: so many of a thing have the problem."""
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=number == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{count_of(number, thing)} {problem}" if number else None,
+        metadata=metadata,
+    )
 
 
 def _result(name: str, problem: str, offenders: list[str]) -> dg.AssetCheckResult:

@@ -213,10 +213,7 @@ class BillingStore:
         Raises: RemoteUnavailableError when the database is away or not migrated, RowsRefusedError
         when Postgres refuses a value.
         """
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(
-                load_sql("billing/insert_events"), as_arrays(_EVENT_COLUMNS, events)
-            ).fetchall()
+        rows = self._rows("insert_events", as_arrays(_EVENT_COLUMNS, events))
         return {EventKey(*row) for row in rows}
 
     @contextmanager
@@ -253,46 +250,28 @@ class BillingStore:
 
     def inbox_counts(self) -> dict[str, int]:
         """Number of events in each state of the inbox; states without events are absent."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(load_sql("billing/count_inbox")).fetchall()
-        return {state: events for state, events in rows}
+        return {state: events for state, events in self._rows("count_inbox")}
 
     def unknown_versions(self) -> list[UnknownVersion]:
         """API versions of quarantined events that no adapter knows, by name."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(load_sql("billing/unknown_versions"), {}).fetchall()
-        return [UnknownVersion(*row) for row in rows]
+        return [UnknownVersion(*row) for row in self._rows("unknown_versions")]
 
     def fill_rates(self, now: datetime) -> list[FillRate]:
         """How full watched columns of the mirror are, by API version and day. All accounts."""
         parameters = {"since": now - WATCHED, "now": now}
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(load_sql("billing/fill_rates"), parameters).fetchall()
-        return [FillRate(*row) for row in rows]
+        return [FillRate(*row) for row in self._rows("fill_rates", parameters)]
 
     def recent_statuses(self, since: datetime) -> list[StatusCount]:
         """Statuses of the objects whose state is not older than an instant. All accounts."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(
-                load_sql("billing/recent_statuses"), {"since": since}
-            ).fetchall()
-        return [StatusCount(*row) for row in rows]
+        return [StatusCount(*row) for row in self._rows("recent_statuses", {"since": since})]
 
     def quarantined(self, limit: int = 100) -> list[QuarantinedEvent]:
         """Events that could not be applied, the latest received first."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(
-                load_sql("billing/list_quarantined"), {"limit": limit}
-            ).fetchall()
-        return [QuarantinedEvent(*row) for row in rows]
+        return [QuarantinedEvent(*row) for row in self._rows("list_quarantined", {"limit": limit})]
 
     def find_events(self, event_id: str) -> list[TracedEvent]:
         """Stored events of this id, of any account and mode."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(
-                load_sql("billing/trace_event"), {"event_id": event_id}
-            ).fetchall()
-        return [TracedEvent(*row) for row in rows]
+        return [TracedEvent(*row) for row in self._rows("trace_event", {"event_id": event_id})]
 
     def replay(self, event_id: str | None = None) -> int:
         """Let one event that was set aside, or all quarantined ones, wait again; how many.
@@ -326,8 +305,7 @@ class BillingStore:
     ) -> list[WaitingQuestion]:
         """Take questions of a scope that are due; this asker's own until the claim runs out."""
         parameters = {**scope._asdict(), "claim": claim, "now": now, "until": until, "limit": limit}
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(load_sql("billing/claim_refetches"), parameters).fetchall()
+        rows = self._rows("claim_refetches", parameters)
         return [WaitingQuestion(ObjectKey(*row[:4]), row[4]) for row in rows]
 
     def has_due_refetches(self, scope: Scope, *, now: datetime) -> bool:
@@ -339,17 +317,11 @@ class BillingStore:
 
     def count_refetches(self, queued_before: datetime) -> dict[str, int]:
         """Objects that have waited for Stripe's answer since before an instant, by the reason."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(
-                load_sql("billing/count_refetches"), {"queued_before": queued_before}
-            ).fetchall()
-        return dict(rows)
+        return dict(self._rows("count_refetches", {"queued_before": queued_before}))
 
     def count_refused_states(self) -> dict[str, int]:
         """Objects whose newest state, as Stripe showed it, the mirror cannot use; by their kind."""
-        with _clear_errors(), self._database.connection() as connection:
-            rows = connection.execute(load_sql("billing/count_refused_states")).fetchall()
-        return dict(rows)
+        return dict(self._rows("count_refused_states"))
 
     def export_payments(self, scope: Scope, start: datetime, end: datetime) -> pl.DataFrame:
         """Booked payments created in `[start, end)`, by every writer.
@@ -359,6 +331,13 @@ class BillingStore:
         parameters = {**scope._asdict(), "start": start, "end": end}
         with _clear_errors(), self._database.connection() as connection:
             return copy_out(connection, load_sql("billing/export_payments"), parameters)
+
+    def _rows(
+        self, statement: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        with _clear_errors(), self._database.connection() as connection:
+            found = connection.execute(load_sql(f"billing/{statement}"), parameters or {})
+            return found.fetchall()
 
 
 class AsyncInbox:

@@ -47,8 +47,9 @@ def drawing_address(svg: str) -> str:
 
 @cache
 def _style() -> str:
-    folder = files("growth_pipeline.core").joinpath(_FOLDER)
-    return folder.joinpath("report.css").read_text(encoding="utf-8")
+    folder = files("growth_pipeline.core")
+    parts = (folder / "static" / "colours.css", folder / _FOLDER / "report.css")
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
 @cache

@@ -17,10 +17,8 @@ from growth_pipeline.alerts.deliver import Channel, deliver
 from growth_pipeline.alerts.store import AlertStore, ChannelState, OutboxRow
 from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError
 from growth_pipeline.core.ids import fingerprint
-from growth_pipeline.operate.home import check_home, migrate_home, open_home
-from growth_pipeline.operate.logs import log_for_a_person
+from growth_pipeline.operate.database import open_database
 from growth_pipeline.settings import load_settings
-from growth_pipeline.storage.postgres import Database
 
 Say = Callable[[str], None]
 
@@ -31,11 +29,8 @@ def open_store(say: Say, *, read_only: bool = False) -> Iterator[AlertStore]:
 
     Raises: ConfigurationError, RemoteUnavailableError.
     """
-    log_for_a_person(say)
-    with open_home() as home:
-        (check_home if read_only else migrate_home)(home)
-        with Database(home.database_url, application_name="growth alerts") as database:
-            yield AlertStore(database)
+    with open_database(say, read_only=read_only, name="growth alerts") as (_, database):
+        yield AlertStore(database)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,9 @@ from growth_pipeline.core.display import format_signed_money
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import UTC_NAME, Month, ZonedMonth
-from growth_pipeline.operate.home import is_demo_stopped, migrate_home, open_home, place_of
-from growth_pipeline.operate.logs import log_for_a_person
+from growth_pipeline.operate.database import open_database
+from growth_pipeline.operate.home import is_demo_stopped, place_of
 from growth_pipeline.settings import load_settings
-from growth_pipeline.storage.postgres import Database
 
 Say = Callable[[str], None]
 
@@ -56,11 +55,8 @@ def open_decisions(say: Say) -> Iterator[DecisionStore]:
 @contextmanager
 def _opened(say: Say) -> Iterator[tuple[str, DecisionStore]]:
     """Which database that is, in words without secrets, and what it knows."""
-    log_for_a_person(say)
-    with open_home() as home:
-        migrate_home(home)
-        with Database(home.database_url, application_name="growth command") as database:
-            yield place_of(home), DecisionStore(database)
+    with open_database(say) as (home, database):
+        yield place_of(home), DecisionStore(database)
 
 
 # --- looking -----------------------------------------------------------------------------------

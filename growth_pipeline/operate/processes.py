@@ -33,11 +33,15 @@ _LAST_LINES = 5
 _ENTRY = Path(__file__).with_name("child.py")
 
 
-class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP arrived. Not an Exception: nothing may swallow it on its way."""
+class Interrupted(SystemExit):
+    """SIGINT, SIGTERM or SIGHUP arrived. Not an Exception: nothing may swallow it on its way.
+
+    A SystemExit because psycopg knows that one: it cancels the statement that runs, where another
+    exception would leave it running and the rollback would fail.
+    """
 
     def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+        super().__init__(128 + number)
         self.number = number
 
     @property
@@ -109,8 +113,8 @@ class Supervisor:
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-        if self._received is not None and isinstance(error, OSError):
-            # A signal while a process was being started: what broke then is part of the end.
+        if self._received is not None and isinstance(error, Exception):
+            # What broke on the way out, a file or a connection cut in the middle, is part of it.
             raise Interrupted(self._received) from None
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

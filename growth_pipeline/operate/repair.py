@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from growth_pipeline.audit.commands import period_words
 from growth_pipeline.audit.repair.markdown import next_step, to_page
 from growth_pipeline.audit.repair.rules import chosen_codes
 from growth_pipeline.audit.repair.run import Outcome, Repair, Stores, repair_month
@@ -24,8 +25,7 @@ from growth_pipeline.audit.repair.undo import Undone, undo_repair
 from growth_pipeline.core.errors import ExitCode
 from growth_pipeline.core.periods import Month
 from growth_pipeline.operate.audit import check_output, month_to_audit, write_file
-from growth_pipeline.operate.home import check_home, migrate_home, open_home
-from growth_pipeline.operate.logs import log_for_a_person
+from growth_pipeline.operate.database import open_database
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.postgres import Database
 
@@ -92,7 +92,8 @@ def repair(given: Wanted, *, now: datetime, say: Say) -> Report:
     Raises: UsageError for a class that does not exist; the GrowthError of the step that failed.
     """
     only = chosen_codes(given.only)
-    with _opened(say, writes=not given.dry_run) as (settings, database):
+    with _opened(say, read_only=given.dry_run) as database:
+        settings = load_settings()
         from growth_pipeline.audit.store import AuditStore
         from growth_pipeline.billing.store import BillingStore
 
@@ -120,7 +121,7 @@ def undo(repair_id: str, *, now: datetime, dry_run: bool, say: Say) -> Report:
 
     Raises: UsageError for an unknown repair; GrowthError when rows of it were changed since.
     """
-    with _opened(say, writes=not dry_run) as (_, database):
+    with _opened(say, read_only=dry_run) as database:
         undone = undo_repair(
             repair_id, store=RepairStore(database), now=now, by=who(), dry_run=dry_run
         )
@@ -151,14 +152,12 @@ def who() -> str:
 
 
 @contextmanager
-def _opened(say: Say, *, writes: bool) -> Iterator[tuple[Settings, Database]]:
-    log_for_a_person(say)
-    with open_home() as home:
-        if home.is_demo:
-            say(f"nothing is configured here: the running demo is used ({home.state_dir})")
-        (migrate_home if writes else check_home)(home)
-        with Database(home.database_url, max_size=4, application_name="growth repair") as database:
-            yield load_settings(), database
+def _opened(say: Say, *, read_only: bool) -> Iterator[Database]:
+    opened = open_database(
+        say, read_only=read_only, name="growth repair", max_size=4, tells_demo=True
+    )
+    with opened as (_, database):
+        yield database
 
 
 def _reader(settings: Settings) -> StripeReader:
@@ -171,8 +170,9 @@ def _reader(settings: Settings) -> StripeReader:
 def _undone_page(undone: Undone) -> str:
     verb = "would be" if undone.dry_run else "are"
     rows = f"{undone.rows} booked row{'' if undone.rows == 1 else 's'}"
+    period = period_words(Month.parse(undone.month), undone.tz)
     return (
         f"{rows} of {undone.month} {verb} as before repair {undone.repair_id}. The mirror keeps "
         "what Stripe said: rows of its own are booked right again when their payment changes, or "
-        f"by billing/payments in Dagster.\nNext: growth audit --month {undone.month}\n"
+        f"by billing/payments in Dagster.\nNext: growth audit {period}\n"
     )

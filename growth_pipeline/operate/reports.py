@@ -19,11 +19,9 @@ from growth_pipeline.audit.report.retention import (
     clean_reports,
     left_alone,
 )
-from growth_pipeline.operate.home import check_home, migrate_home, open_home
-from growth_pipeline.operate.logs import log_for_a_person
+from growth_pipeline.operate.database import open_database
 from growth_pipeline.settings import load_settings
 from growth_pipeline.storage.lake import Lake
-from growth_pipeline.storage.postgres import Database
 
 Say = Callable[[str], None]
 
@@ -121,8 +119,5 @@ def clean(*, now: datetime, dry_run: bool, say: Say) -> Cleaned:
 
 @contextmanager
 def _opened(say: Say, *, dry_run: bool) -> Iterator[tuple[ReportStore, Lake]]:
-    log_for_a_person(say)
-    with open_home() as home:
-        (check_home if dry_run else migrate_home)(home)
-        with Database(home.database_url, application_name="growth reports") as database:
-            yield ReportStore(database), Lake(load_settings().resolved_lake_url)
+    with open_database(say, read_only=dry_run, name="growth reports") as (_, database):
+        yield ReportStore(database), Lake(load_settings().resolved_lake_url)

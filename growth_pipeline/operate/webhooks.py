@@ -15,9 +15,7 @@ from growth_pipeline.billing.mirror import Applied, apply_waiting
 from growth_pipeline.billing.store import BillingStore, QuarantinedEvent
 from growth_pipeline.billing.trace import Trace, trace_event
 from growth_pipeline.core.errors import ExitCode, UsageError
-from growth_pipeline.operate.home import check_home, migrate_home, open_home
-from growth_pipeline.operate.logs import log_for_a_person
-from growth_pipeline.storage.postgres import Database
+from growth_pipeline.operate.database import open_database
 
 Say = Callable[[str], None]
 
@@ -29,11 +27,8 @@ def open_store(say: Say, *, read_only: bool = False) -> Iterator[BillingStore]:
     Who only reads does not bring the database up to date.
     Raises: ConfigurationError, RemoteUnavailableError.
     """
-    log_for_a_person(say)
-    with open_home() as home:
-        (check_home if read_only else migrate_home)(home)
-        with Database(home.database_url, application_name="growth command") as database:
-            yield BillingStore(database)
+    with open_database(say, read_only=read_only) as (_, database):
+        yield BillingStore(database)
 
 
 @dataclass(frozen=True)

@@ -103,16 +103,7 @@ def _amount_rounding(planter: Planter, row: Json) -> _Planted:
 
 
 def _refund_missing(planter: Planter, row: Json) -> _Planted:
-    (refund_id,) = planter.store.execute(
-        "select id from refunds where charge = ?", (row["charge_id"],)
-    ).fetchone()
-    lost = [event.id for event in planter.store.events_of(refund_id)]
-    lost += [
-        event_id
-        for event_id, _, charge in planter.snapshots(row["charge_id"])
-        if charge["amount_refunded"]
-    ]
-    planter.lose(lost)
+    _lose_part(planter, row, "refunds", told_by="amount_refunded")
     how = "every event that tells of the refund is lost"
     return row["charge_id"], {row["currency"]: row["refunded_minor"]}, how
 
@@ -125,18 +116,22 @@ def _refund_excess(planter: Planter, row: Json) -> _Planted:
 
 
 def _dispute_missing(planter: Planter, row: Json) -> _Planted:
-    (dispute_id,) = planter.store.execute(
-        "select id from disputes where charge = ?", (row["charge_id"],)
-    ).fetchone()
-    lost = [event.id for event in planter.store.events_of(dispute_id)]
-    lost += [
-        event_id
-        for event_id, _, charge in planter.snapshots(row["charge_id"])
-        if charge["disputed"]
-    ]
-    planter.lose(lost)
+    _lose_part(planter, row, "disputes", told_by="disputed")
     how = "every event that tells of the dispute is lost"
     return row["charge_id"], {row["currency"]: row["disputed_minor"]}, how
+
+
+def _lose_part(planter: Planter, row: Json, table: str, *, told_by: str) -> None:
+    """Lose the events of a charge's one refund or dispute, and of the charge while it says so."""
+    (part_id,) = planter.store.execute(
+        f"select id from {table} where charge = ?",  # noqa: S608 own names
+        (row["charge_id"],),
+    ).fetchone()
+    lost = [event.id for event in planter.store.events_of(part_id)]
+    lost += [
+        event_id for event_id, _, charge in planter.snapshots(row["charge_id"]) if charge[told_by]
+    ]
+    planter.lose(lost)
 
 
 def _orphan_row(planter: Planter, row: Json) -> _Planted:

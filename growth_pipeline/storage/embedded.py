@@ -249,7 +249,13 @@ def _initialise(data_dir: Path) -> None:
         )
     for abandoned in data_dir.parent.glob(f"{_UNFINISHED}*"):  # we hold the lock: nobody's
         shutil.rmtree(abandoned, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=_UNFINISHED) as folder:
+    with tempfile.TemporaryDirectory(
+        dir=data_dir.parent,
+        prefix=_UNFINISHED,
+        # A signal kills initdb, and what initdb started may still write here for an instant: the
+        # next start removes the rest, and whoever is interrupted hears of the signal, not of this.
+        ignore_cleanup_errors=True,
+    ) as folder:
         fresh = Path(folder) / "data"
         fresh.mkdir(mode=0o700)
         _give_to_system_user(fresh)

@@ -12,11 +12,13 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.storage.lake import LakeUnreadableError
+from growth_pipeline.storage.query_databases import QueryDatabases
 
 if TYPE_CHECKING:
     import duckdb
@@ -108,7 +110,7 @@ class SpoolFile(NamedTuple):
 
 
 class Engine:
-    """DuckDB with bounds; each query has a database of its own in memory. Threads may share it."""
+    """DuckDB with bounds; each query has a database in memory to itself. Threads may share it."""
 
     def __init__(
         self,
@@ -117,9 +119,18 @@ class Engine:
         temp_dir: Path | str | None = None,
     ) -> None:
         self._memory_limit = memory_limit
-        self._threads = threads
         self._temp_dir = Path(temp_dir or Path(tempfile.gettempdir()) / "growth-engine")
         self._sweep()
+        config: dict[str, Any] = {
+            "memory_limit": memory_limit,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "enable_external_file_cache": "false",  # a file is read anew by each query
+            "python_enable_replacements": "false",  # a table is what was given, no variable
+        }
+        if threads is not None:
+            config["threads"] = threads
+        self._databases = QueryDatabases(partial(_connect, config), self._temp_dir)
 
     def query(
         self,
@@ -167,32 +178,12 @@ class Engine:
         import duckdb
 
         try:
-            with self._connected() as connection:
+            with self._databases.connection() as connection:
                 for name, table in tables.items():
                     _register(connection, name, table)
                 yield connection
         except duckdb.Error as error:
             raise _translated(error, self._memory_limit) from error
-
-    @contextmanager
-    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A database in memory with a spill folder of its own: databases must not share one."""
-        import duckdb
-
-        self._temp_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._temp_dir, prefix="query-") as spill:
-            config: dict[str, Any] = {
-                "memory_limit": self._memory_limit,
-                "temp_directory": spill,
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "python_enable_replacements": "false",  # a table is what was given, no variable
-            }
-            if self._threads is not None:
-                config["threads"] = self._threads
-            with duckdb.connect(":memory:", config=config) as connection:
-                connection.execute("set TimeZone = 'UTC'")
-                yield connection
 
     def _sweep(self) -> None:
         """Remove folders of processes that were killed a day ago or more."""
@@ -201,6 +192,12 @@ class Engine:
                 with suppress(OSError):
                     if time.time() - folder.stat().st_mtime > _DAY_SECONDS:
                         shutil.rmtree(folder)
+
+
+def _connect(config: Mapping[str, Any], spill: Path) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(":memory:", config={**config, "temp_directory": str(spill)})
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:

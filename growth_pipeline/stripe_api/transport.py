@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,8 @@ from growth_pipeline.stripe_api.errors import (
 from growth_pipeline.stripe_api.rate_limit import RequestBudget, shared_budget
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 T = TypeVar("T")
@@ -109,14 +112,13 @@ class AsyncStripeTransport:
     """
 
     def __init__(self, access: StripeAccess, clock: Callable[[], datetime]) -> None:
-        import httpx
 
         self._access = access
         self._clock = clock
         self.budget = _budget_of(access)
         # One client a connection: a pool looks at all of its connections before each request. The
         # one that was used last comes first, so few are opened when few are needed.
-        self._options = _client_options(access) | {"verify": httpx.create_ssl_context()}
+        self._options = _client_options(access)
         self._clients: list[httpx.AsyncClient] = []
         self._places: asyncio.LifoQueue[httpx.AsyncClient | None] = asyncio.LifoQueue()
         for _ in range(access.concurrent_requests):
@@ -220,9 +222,18 @@ def _client_options(access: StripeAccess) -> dict[str, Any]:
             **access.account_headers,
         },
         "timeout": access.timeout_seconds,
+        "verify": _trusted_certificates(),
         # A proxy in the environment is for the world outside, not for this machine.
         "trust_env": not access.is_local,
     }
+
+
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """What connections are checked against: read once in a process, as it takes long."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _retries(access: StripeAccess, *, once: bool = False) -> dict[str, Any]:

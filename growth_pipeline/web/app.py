@@ -107,7 +107,11 @@ def create_app(
     app.state.webhook_counts = receiver.counts
     add_webhook_routes(app, receiver)
     add_pages(app, facts)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    files = StaticFiles(
+        directory=Path(__file__).parent / "static",
+        packages=[("growth_pipeline.core", "static")],  # the colours, which reports have too
+    )
+    app.mount("/static", files, name="static")
     app.add_middleware(Gate)
     check_routes(routes_of(app))
     return app

@@ -19,9 +19,10 @@ from growth_pipeline.billing.relist import CaughtUp, catch_up, repair_outage
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.sweep import LostSpan, sweep
 from growth_pipeline.billing.sweep_store import SweepStore
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline.stripe_api.errors import StripeError
 from growth_pipeline_tests.fakes import stripe_list_server as faults
+from growth_pipeline_tests.fakes.fast_access import fast_access
 from growth_pipeline_tests.fakes.living_company import Company
 from growth_pipeline_tests.fakes.living_stripe import DAY, KEPT, PATHS, Account, LivingStripe
 
@@ -65,16 +66,8 @@ class Pipeline:
 def pipeline(database):
     account = Account(now=NEW_YEAR)
     with LivingStripe(account) as server:
-        access = StripeAccess(
-            api_key=faults.KEY,
-            api_base=server.url,
-            api_version=faults.VERSION,
-            account_id="acct_1",
-            livemode=False,
-            requests_per_second=50_000,
-            endpoint_requests_per_second=50_000,
-            timeout_seconds=5,
-            retry_seconds=0.2,
+        access = fast_access(
+            server.url, requests_per_second=50_000, endpoint_requests_per_second=50_000
         )
         with StripeReader(access) as reader:
             pipeline = Pipeline(account, reader, database)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ import pytest
 
 from growth_pipeline_tests.fakes import hostile_stripe as hostile
 from growth_pipeline_tests.fakes.extract_process import PLACES
+from growth_pipeline_tests.fakes.orders_process import OrdersProcess, orders_process
 from growth_pipeline_tests.fakes.stripe_list_server import Request
 
 READ_AT = ("fetched_from", "fetched_at")  # when a page was asked for; all else must be equal
@@ -29,22 +28,14 @@ RECORD = struct.Struct("<4sIII")
 
 
 @pytest.fixture(scope="module")
-def extractor() -> Iterator[subprocess.Popen[str]]:
+def extractor() -> Iterator[OrdersProcess]:
     """Runs one extract an order, each in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "growth_pipeline_tests.fakes.extract_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with orders_process("extract_process") as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def carry_out(
-    extractor: subprocess.Popen[str],
+    extractor: OrdersProcess,
     server: hostile.HostileStripe,
     folder: Path,
     *,
@@ -59,11 +50,7 @@ def carry_out(
         "kill_at": kill_at,
         "place": place,
     }
-    assert extractor.stdin is not None
-    assert extractor.stdout is not None
-    extractor.stdin.write(json.dumps(order) + "\n")
-    extractor.stdin.flush()
-    answer: dict[str, Any] = json.loads(extractor.stdout.readline())
+    answer: dict[str, Any] = extractor.carry_out(order)
     return answer
 
 
@@ -92,7 +79,7 @@ class Survived:
 
 
 def kill_until_done(
-    extractor: subprocess.Popen[str],
+    extractor: OrdersProcess,
     server: hostile.HostileStripe,
     folder: Path,
     plan: Iterator[tuple[int, str]],

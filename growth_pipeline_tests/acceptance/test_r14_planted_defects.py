@@ -27,7 +27,7 @@ from growth_pipeline.audit.codes import CODES
 from growth_pipeline.audit.confirm import StripeNow
 from growth_pipeline.audit.findings import Verdict
 from growth_pipeline.audit.store import AuditStore
-from growth_pipeline.billing.extract import extract_month
+from growth_pipeline.billing.extract import Part, extract_lists
 from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.store import BillingStore
@@ -144,11 +144,13 @@ class Bench:
     def extract(self, company: oracle.Company, reader: StripeReader, months: Iterable[int]) -> None:
         now = oracle.instant(company.as_of)
         listed = oracle.instant(company.as_of - oracle.EVENT_DAYS * oracle.DAY)
+        parts = []
         for month in (one for at in months if (one := as_month(at)).start < now):
-            for resource in oracle.RESOURCES:
-                extract_month(resource, month, reader=reader, lake=self.lake, now=now)
+            parts += [Part(resource, month) for resource in oracle.RESOURCES]
             if company.heard and month.end > listed:
-                extract_month("events", month, reader=reader, lake=self.lake, now=now)
+                parts.append(Part("events", month))
+        for done in extract_lists(parts, accesses=[reader.access], lake=self.lake, now=now):
+            assert done.manifest is not None, (done.part, done.error)
 
     def hear(self, company: oracle.Company) -> None:
         """Events that arrived go into the inbox, shuffled, some twice, and are applied."""

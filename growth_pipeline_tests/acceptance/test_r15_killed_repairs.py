@@ -8,12 +8,9 @@ at every operation, else at 30 drawn by the seed.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ import pytest
 
 from growth_pipeline.storage.postgres import Database
 from growth_pipeline_tests.fakes.living_stripe import Account, LivingStripe
+from growth_pipeline_tests.fakes.orders_process import OrdersProcess, orders_process
 from growth_pipeline_tests.fakes.repaired_company import (
     AS_OF,
     LATER,
@@ -45,27 +43,15 @@ FOLDER = re.compile(r'(?<=")[^"]*(?=/lake/)')
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[subprocess.Popen[str]]:
+def workers() -> Iterator[OrdersProcess]:
     """Carries out audits and repairs, each in a child of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "growth_pipeline_tests.fakes.repair_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with orders_process("repair_process") as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
-def carry_out(workers: subprocess.Popen[str], *orders: dict[str, Any]) -> list[dict[str, Any]]:
+def carry_out(workers: OrdersProcess, *orders: dict[str, Any]) -> list[dict[str, Any]]:
     """Carry out orders, all at once; what each answered."""
-    assert workers.stdin is not None
-    assert workers.stdout is not None
-    workers.stdin.write(json.dumps(orders) + "\n")
-    workers.stdin.flush()
-    answers: list[dict[str, Any]] = json.loads(workers.stdout.readline())
+    answers: list[dict[str, Any]] = workers.carry_out(orders)
     assert [answer for answer in answers if "error" in answer] == []
     return answers
 
@@ -178,7 +164,7 @@ class Undisturbed:
 def undisturbed(
     postgres_server: Any,
     migrated_template: str,
-    workers: subprocess.Popen[str],
+    workers: OrdersProcess,
     stripe: LivingStripe,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Undisturbed]:

@@ -7,10 +7,7 @@ if a single process had done it all. Fast: 4 processes, 5 rounds; with --full 16
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import pytest
 
 from growth_pipeline_tests.fakes.living_stripe import Account, LivingStripe
+from growth_pipeline_tests.fakes.orders_process import OrdersProcess, orders_process
 from growth_pipeline_tests.fakes.repaired_company import (
     LATER,
     NOON,
@@ -40,33 +38,16 @@ MISCHIEF = (
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[subprocess.Popen[str]]:
+def workers() -> Iterator[OrdersProcess]:
     """Carries out orders, each in a child of its own, all of a line at once."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "growth_pipeline_tests.fakes.repair_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with orders_process("repair_process") as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 @pytest.fixture
 def company(database: Any, tmp_path: Any) -> Iterator[Spoiled]:
     with LivingStripe(Account(NOON)) as stripe:
         yield Spoiled(stripe, database, tmp_path)
-
-
-def carry_out(workers: subprocess.Popen[str], orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    assert workers.stdin is not None
-    assert workers.stdout is not None
-    workers.stdin.write(json.dumps(orders) + "\n")
-    workers.stdin.flush()
-    answers: list[dict[str, Any]] = json.loads(workers.stdout.readline())
-    return answers
 
 
 def doubled_trails(company: Spoiled) -> list[str]:
@@ -110,7 +91,7 @@ def test_processes_at_once_on_one_month_end_as_a_single_run_would(
                 for number in range(processes)
             )
         ]
-        answers = carry_out(workers, orders)
+        answers: list[dict[str, Any]] = workers.carry_out(orders)
         kills += sum(answer["killed"] for answer in answers)
         applied += sum(answer.get("outcome") == "applied" for answer in answers)
         violations += [f"round {turn}: {one['error']}" for one in answers if "error" in one]

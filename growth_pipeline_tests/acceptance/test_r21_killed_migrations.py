@@ -32,6 +32,9 @@ import json, os, signal, sys
 import alembic.runtime.migration, alembic.script.base, sqlalchemy.dialects.postgresql.psycopg
 from growth_pipeline.storage.migrations import migrate
 
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what stamina says of a lock that is waited for is no answer
+
 def work(order):
     def die(name, number):
         if (name, number) == (order["name"], order["number"]):
@@ -53,7 +56,8 @@ for line in sys.stdin:
             finally:
                 os._exit(status)
         children.append(child)
-    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(json.dumps(codes), file=answers, flush=True)
 """
 
 # Everything of our schemas that a migration can leave different, one row a thing.

@@ -23,7 +23,7 @@ import pytest
 import structlog
 from markdown_it import MarkdownIt
 
-from growth_pipeline.alerts.github import fence
+from growth_pipeline.alerts.issue_text import fence
 from growth_pipeline.alerts.slack import escape_mrkdwn
 from growth_pipeline.audit.audit import Audit
 from growth_pipeline.audit.findings import Finding

@@ -12,15 +12,8 @@ from growth_pipeline.alerts.deliver import (
     Sent,
     WaitingAlert,
 )
-from growth_pipeline.alerts.github import (
-    LABEL,
-    PAGE_LENGTH,
-    PAGES_READ,
-    GitHubChannel,
-    fence,
-    marker,
-    mention_of,
-)
+from growth_pipeline.alerts.github import LABEL, PAGE_LENGTH, PAGES_READ, GitHubChannel
+from growth_pipeline.alerts.issue_text import fence, marker, mention_of
 from growth_pipeline.alerts.outbound import OutboundTransport
 from growth_pipeline.core.errors import ConfigurationError
 

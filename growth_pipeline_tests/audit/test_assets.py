@@ -3,6 +3,7 @@
 import json
 import re
 from base64 import b64decode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,64 +12,23 @@ import dagster as dg
 import pytest
 
 from growth_pipeline.audit.assets import findings, kept_reports, report
-from growth_pipeline.audit.checks import GROUPS, check_report
+from growth_pipeline.audit.checks import GROUPS, check_report, findings_table
 from growth_pipeline.audit.codes import CODES
-from growth_pipeline.audit.report.report_store import ReportStore
-from growth_pipeline.audit.resources import AuditTiming, remembering_store
+from growth_pipeline.audit.evidence import Frame
+from growth_pipeline.audit.resources import remembering_store
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.assets import mirror, stripe_lists
 from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.resources import VIA_TAG
-from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
-from growth_pipeline_tests.fakes import stripe_list_server as fake_stripe
 from growth_pipeline_tests.fakes.stripe_events import NEW, a_charge, an_event
 
 SCOPE = Scope("acct_1", False)
 OCTOBER = Month(2025, 10)
 NOW = datetime(2025, 11, 15, tzinfo=UTC)
 NOON = 1_760_529_600  # 2025-10-15T12:00:00Z
-
-
-@pytest.fixture
-def stripe():
-    with fake_stripe.StripeListServer() as server:
-        yield server
-
-
-@pytest.fixture
-def resources(stripe, lake, engine, database, tmp_path):
-    def open_reader() -> StripeReader:
-        access = StripeAccess(
-            api_key=fake_stripe.KEY,
-            api_base=stripe.url,
-            api_version=fake_stripe.VERSION,
-            account_id=SCOPE.account_id,
-            livemode=False,
-            requests_per_second=5_000,
-            endpoint_requests_per_second=5_000,
-            timeout_seconds=5,
-            retry_seconds=0.2,
-        )
-        return StripeReader(access)
-
-    return {
-        "stripe": open_reader,
-        "scopes": [SCOPE],
-        "lake": lake,
-        "checkpoints": tmp_path / "extracts",
-        "engine": engine,
-        "billing_store": BillingStore(database),
-        "audit_store": AuditStore(database),
-        "report_store": ReportStore(database),
-        "scope": SCOPE,
-        "audit_grace": timedelta(minutes=60),
-        "audit_timing": AuditTiming("UTC", close_after_days=5),
-        "clock": lambda: NOW,
-    }
 
 
 def a_stripe_charge(id: str, **fields) -> dict:
@@ -230,12 +190,68 @@ def test_a_cleaning_keeps_the_newest_report_and_says_when_one_is_gone(
     cleaned = run([kept_reports], resources, month=None)
     assert failed_checks(cleaned) == {}
     assert made(cleaned, "audit__kept_reports")["removed"] == 0
+    assert made(cleaned, "audit__kept_reports")["left_alone"] == {}
     assert lake.read_artifact(facts["artifacts"]["html"])
 
     (Path(lake.url) / facts["artifacts"]["html"]).unlink()
     assert set(failed_checks(run([kept_reports], resources, month=None))) == {
         "newest_and_good_reports_are_there"
     }
+
+
+def test_a_cleaning_names_the_folders_of_accounts_that_this_database_does_not_know(
+    a_company, resources, lake
+):
+    resources["reports_keep"] = timedelta(days=90)
+    run([findings, report], resources)
+    for name in ("1.md", "1.html"):
+        lake.put_artifact(f"reports/audit/acct_9/live/2025-10/{name}", b"text")
+    resources["clock"] = lambda: datetime.now(UTC) + timedelta(days=4_000)
+    told = made(run([kept_reports], resources, month=None), "audit__kept_reports")
+    assert told["left_alone"] == {"reports/audit/acct_9/live": 2}
+    assert lake.read_artifact("reports/audit/acct_9/live/2025-10/1.md") == b"text"
+
+
+def test_an_audit_of_older_data_leaves_checks_and_metadata_as_the_later_one_has_them(
+    a_company, resources, database
+):
+    resources["clock"] = lambda: NOW - timedelta(days=2)
+    execute(database, "update billing.payments set amount_minor = 1300 where charge_id = 'ch_2'")
+    run([findings], resources)
+    execute(database, "update billing.payments set amount_minor = 1000 where charge_id = 'ch_2'")
+    resources["clock"] = lambda: NOW - timedelta(days=1)
+    mended = run([findings], resources)
+    assert failed_checks(mended) == {}
+    assert made(mended, "audit__findings")["is_newest"] is True
+
+    execute(database, "update billing.payments set amount_minor = 1300 where charge_id = 'ch_2'")
+    resources["clock"] = lambda: NOW - timedelta(days=3)
+    late = run([findings], resources)
+    assert late.success
+    assert failed_checks(late) == {}
+    assert len(late.get_asset_check_evaluations()) == len(GROUPS) + 2
+    told = made(late, "audit__findings")
+    newest = AuditStore(database).latest(SCOPE, OCTOBER)
+    assert (told["verdict"], told["is_newest"]) == ("PASS", False)
+    assert told["audit_id"] == str(newest.audit_id) == made(mended, "audit__findings")["audit_id"]
+    assert "as of 2025-11-12 00:00:00 UTC" in told["outrun"]
+    assert f"audit {newest.audit_id} as of 2025-11-14 00:00:00 UTC" in told["outrun"]
+
+
+def test_the_table_of_findings_shows_the_money_of_every_currency():
+    impacts = {"eur": -2500, "jpy": 40}
+    finding = Frame(SCOPE, OCTOBER).finding(
+        "currency_mismatch", "charge", "ch_1", currency="eur", impacts=impacts, evidence={}
+    )
+    table = findings_table([finding], 50)
+    (row,) = table.records
+    assert [column.name for column in table.schema.columns][3:6] == [
+        *("currency", "impact_minor", "impacts"),
+    ]
+    assert (row.data["currency"], row.data["impact_minor"]) == ("eur", "-2500")
+    assert row.data["impacts"] == "eur -2500; jpy +40"
+    (unknown,) = findings_table([replace(finding, impacts=None)], 50).records
+    assert (unknown.data["impact_minor"], unknown.data["impacts"]) == ("unknown", "unknown")
 
 
 def test_a_report_file_that_is_gone_or_changed_fails_its_check(lake):

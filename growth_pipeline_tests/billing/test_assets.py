@@ -30,8 +30,9 @@ from growth_pipeline.billing.resources import VIA_TAG
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline_tests.fakes import stripe_list_server as fake_stripe
+from growth_pipeline_tests.fakes.fast_access import fast_access
 from growth_pipeline_tests.fakes.stripe_events import NEW, a_charge, an_event
 
 SCOPE = Scope("acct_1", False)
@@ -53,17 +54,7 @@ def stripe():
 @pytest.fixture
 def open_reader(stripe) -> Callable[..., StripeReader]:
     def open_reader(api_base: str = stripe.url, api_key: str = fake_stripe.KEY) -> StripeReader:
-        access = StripeAccess(
-            api_key=api_key,
-            api_base=api_base,
-            api_version=fake_stripe.VERSION,
-            account_id="acct_1",
-            livemode=False,
-            requests_per_second=5_000,
-            endpoint_requests_per_second=5_000,
-            timeout_seconds=5,
-            retry_seconds=0.2,
-        )
+        access = fast_access(api_base, api_key=api_key)
         return StripeReader(access)
 
     return open_reader

@@ -29,6 +29,7 @@ from growth_pipeline.stripe_api.errors import (
     StripePermissionError,
 )
 from growth_pipeline_tests.fakes import stripe_list_server as fake
+from growth_pipeline_tests.fakes.fast_access import fast_access
 
 OCTOBER = Month(2025, 10)
 START = 1_759_276_800
@@ -48,17 +49,7 @@ def open_access(stripe) -> StripeAccess:
 
 
 def an_access(stripe: fake.StripeListServer) -> StripeAccess:
-    return StripeAccess(
-        api_key=fake.KEY,
-        api_base=stripe.url,
-        api_version=stripe.version,
-        account_id="acct_1",
-        livemode=False,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=5,
-        retry_seconds=0.5,
-    )
+    return fast_access(stripe.url, api_version=stripe.version, retry_seconds=0.5)
 
 
 @pytest.fixture

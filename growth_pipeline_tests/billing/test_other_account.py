@@ -17,8 +17,9 @@ from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.billing.watch import nightly_sights
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.stripe_api.client import LookedUp, StripeAccess, StripeReader
+from growth_pipeline.stripe_api.client import LookedUp, StripeReader
 from growth_pipeline_tests.fakes import stripe_list_server as faults
+from growth_pipeline_tests.fakes.fast_access import fast_access
 from growth_pipeline_tests.fakes.living_company import (
     a_living_charge,
     a_living_customer,
@@ -47,17 +48,7 @@ def stripe(account):
 
 @pytest.fixture
 def reader(stripe):
-    access = StripeAccess(
-        api_key=KEY,
-        api_base=stripe.url,
-        api_version=faults.VERSION,
-        account_id="acct_1",
-        livemode=True,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=5,
-        retry_seconds=0.2,
-    )
+    access = fast_access(stripe.url, api_key=KEY, livemode=True)
     with StripeReader(access) as opened:
         yield opened
 

@@ -18,7 +18,6 @@ from growth_pipeline.billing.sweep import sweep
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.billing.tables import ObjectKey
 from growth_pipeline.billing.watch import nightly_sights, outage_sights
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
 from growth_pipeline.stripe_api.errors import (
     StripeError,
     StripePermissionError,
@@ -35,7 +34,7 @@ from growth_pipeline_tests.fakes.living_company import (
     a_living_subscription,
     an_item,
 )
-from growth_pipeline_tests.fakes.living_stripe import DAY, Account, LivingStripe
+from growth_pipeline_tests.fakes.living_stripe import DAY, Account
 
 START = int(datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp())
 
@@ -43,29 +42,6 @@ START = int(datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp())
 @pytest.fixture
 def account() -> Account:
     return Account(now=START)
-
-
-@pytest.fixture
-def stripe(account):
-    with LivingStripe(account) as server:
-        yield server
-
-
-@pytest.fixture
-def reader(stripe):
-    access = StripeAccess(
-        api_key=faults.KEY,
-        api_base=stripe.url,
-        api_version=faults.VERSION,
-        account_id="acct_1",
-        livemode=False,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=5,
-        retry_seconds=0.2,
-    )
-    with StripeReader(access) as opened:
-        yield opened
 
 
 class Pipeline:

@@ -11,18 +11,13 @@ from growth_pipeline.billing.inbox import parse_envelope, received_event
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.refetch import Refetched, refetch_waiting
 from growth_pipeline.billing.store import BillingStore
-from growth_pipeline.billing.sweep import (
-    LostSpan,
-    SweepState,
-    plan_sweep,
-    sweep,
-)
+from growth_pipeline.billing.sweep import LostSpan, SweepState, plan_sweep, sweep
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline.stripe_api.errors import StripeError
 from growth_pipeline_tests.fakes import stripe_list_server as faults
-from growth_pipeline_tests.fakes.living_stripe import DAY, Account, LivingStripe
+from growth_pipeline_tests.fakes.living_stripe import DAY, Account
 from growth_pipeline_tests.fakes.stripe_events import a_customer
 
 SCOPE = Scope("acct_1", False)
@@ -120,29 +115,6 @@ def test_a_rest_that_stripe_no_longer_lists_is_not_read():
 @pytest.fixture
 def account() -> Account:
     return Account(now=SECOND - 3600)
-
-
-@pytest.fixture
-def stripe(account):
-    with LivingStripe(account) as server:
-        yield server
-
-
-@pytest.fixture
-def reader(stripe):
-    access = StripeAccess(
-        api_key=faults.KEY,
-        api_base=stripe.url,
-        api_version=faults.VERSION,
-        account_id="acct_1",
-        livemode=False,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=5,
-        retry_seconds=0.2,
-    )
-    with StripeReader(access) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from growth_pipeline.billing.sensors import event_sweep_sensor, request_due
 from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.core.ids import Scope
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
+from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline_tests.fakes import stripe_list_server as faults
+from growth_pipeline_tests.fakes.fast_access import fast_access
 from growth_pipeline_tests.fakes.living_company import (
     a_line,
     a_list,
@@ -25,7 +26,7 @@ from growth_pipeline_tests.fakes.living_company import (
     a_living_subscription,
     an_item,
 )
-from growth_pipeline_tests.fakes.living_stripe import DAY, Account, LivingStripe
+from growth_pipeline_tests.fakes.living_stripe import DAY, Account
 
 START = int(datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp())
 NOW = datetime(2030, 1, 2, 12, 30, tzinfo=UTC)
@@ -38,24 +39,8 @@ def account() -> Account:
 
 
 @pytest.fixture
-def stripe(account):
-    with LivingStripe(account) as server:
-        yield server
-
-
-@pytest.fixture
 def resources(account, stripe, database) -> dict[str, object]:
-    access = StripeAccess(
-        api_key=faults.KEY,
-        api_base=stripe.url,
-        api_version=faults.VERSION,
-        account_id="self",
-        livemode=False,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=5,
-        retry_seconds=0.2,
-    )
+    access = fast_access(stripe.url, account_id="self")
 
     def open_reader(account_id: str = "self") -> StripeReader:
         return StripeReader(access.of_account(account_id))

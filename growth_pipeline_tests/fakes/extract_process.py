@@ -21,8 +21,7 @@ from growth_pipeline.billing import extract as billing_extract
 from growth_pipeline.billing.extract import Part, extract_lists
 from growth_pipeline.core.periods import Month
 from growth_pipeline.storage.lake import Lake
-from growth_pipeline.stripe_api.access import StripeAccess
-from growth_pipeline_tests.fakes import stripe_list_server as fake
+from growth_pipeline_tests.fakes.fast_access import fast_access
 
 NOW = datetime(2025, 12, 1, tzinfo=UTC)
 PLACES = ("before", "within", "after")
@@ -65,17 +64,7 @@ def extract(order: dict[str, Any]) -> dict[str, Any]:
             death.around(meta, rows, super().append)
 
     billing_extract.Journal = DyingJournal  # type: ignore[misc]
-    access = StripeAccess(
-        api_key=fake.KEY,
-        api_base=order["base"],
-        api_version=fake.VERSION,
-        account_id="acct_1",
-        livemode=False,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=10,
-        retry_seconds=5,
-    )
+    access = fast_access(order["base"], timeout_seconds=10, retry_seconds=5)
     (done,) = extract_lists(
         [Part(order["resource"], Month(2025, 10))],
         accesses=[access],

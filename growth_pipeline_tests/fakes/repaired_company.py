@@ -34,8 +34,8 @@ from growth_pipeline.storage.postgres import Database
 from growth_pipeline.stripe_api.access import StripeAccess
 from growth_pipeline.stripe_api.client import StripeReader
 from growth_pipeline_tests.fakes import stripe_events as shapes
-from growth_pipeline_tests.fakes.living_stripe import KEY, Account, LivingStripe
-from growth_pipeline_tests.fakes.stripe_list_server import VERSION
+from growth_pipeline_tests.fakes.fast_access import fast_access
+from growth_pipeline_tests.fakes.living_stripe import Account, LivingStripe
 
 SCOPE = Scope("acct_1", False)
 MONTH = Month(2030, 1)
@@ -53,17 +53,7 @@ def open_reader(url: str) -> StripeReader:
 
 def access(url: str) -> StripeAccess:
     """Key and address of the company's Stripe."""
-    return StripeAccess(
-        api_key=KEY,
-        api_base=url,
-        api_version=VERSION,
-        account_id=SCOPE.account_id,
-        livemode=SCOPE.livemode,
-        requests_per_second=5_000,
-        endpoint_requests_per_second=5_000,
-        timeout_seconds=20,
-        retry_seconds=5,
-    )
+    return fast_access(url, timeout_seconds=20, retry_seconds=5)
 
 
 def stores(database: Database) -> Stores:

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,7 @@ class RunningDemo:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it as a person does; its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 def start_demo(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -135,6 +137,19 @@ def wait_for_card(
     demo.card = "".join(lines)
     demo.progress = (folder / "progress.txt").read_text().splitlines()
     return demo
+
+
+@contextmanager
+def own_demo(folder: Path, *arguments: str) -> Iterator[RunningDemo]:
+    """A demo that nobody else looks at, up until the block ends."""
+    process = start_demo(folder, *arguments)
+    try:
+        yield wait_for_card(folder, process)
+    finally:
+        process.terminate()
+        process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def seconds_of_first_page(demo: RunningDemo) -> float:

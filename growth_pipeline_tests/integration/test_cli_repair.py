@@ -8,22 +8,15 @@ import psycopg
 import pytest
 
 from growth_pipeline.audit.repair.rules import RULES, Way
-from growth_pipeline_tests.fakes.running_demo import start_demo, wait_for_card
-
-# A demo of its own: what a repair mends here was planted for others to find.
-SMALL = ["--months", "3", "--customers", "20", "--port", "0", "--dagster-port", "0"]
+from growth_pipeline_tests.fakes.running_demo import SMALL, own_demo
 
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory):
+    """A demo of its own: what a repair mends here was planted for others to find."""
     folder = tmp_path_factory.mktemp("repaired")
-    process = start_demo(folder, *SMALL)
-    try:
-        yield wait_for_card(folder, process)
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
+    with own_demo(folder, *SMALL) as demo:
+        yield demo
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from growth_pipeline.billing.objects import BACKFILLED
 from growth_pipeline_tests.fakes.dagster_backfill import ask, launch_backfill, wait_for_backfill
-from growth_pipeline_tests.fakes.running_demo import start_demo, wait_for_card
+from growth_pipeline_tests.fakes.running_demo import own_demo
 
 # A demo of its own: this backfill repairs what was planted for the others to find.
 YEAR = ["--months", "13", "--customers", "12", "--port", "0", "--dagster-port", "0"]
@@ -17,13 +17,8 @@ YEAR = ["--months", "13", "--customers", "12", "--port", "0", "--dagster-port", 
 @pytest.fixture(scope="module")
 def year(tmp_path_factory):
     folder = tmp_path_factory.mktemp("year")
-    process = start_demo(folder, *YEAR)
-    try:
-        yield wait_for_card(folder, process)
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
+    with own_demo(folder, *YEAR) as demo:
+        yield demo
 
 
 def charges_at_stripe(demo, months) -> set[str]:

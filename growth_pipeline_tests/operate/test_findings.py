@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,23 +21,9 @@ SOON = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
 
 
 @pytest.fixture
-def growth(tmp_path, database_url):
-    """Runs `growth …` in an empty folder on this test's database."""
-
-    def run(*arguments):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GROWTH_", "DAGSTER_"))}
-        return subprocess.run(
-            [*GROWTH, "findings", *arguments],
-            cwd=tmp_path,
-            env=kept | {"GROWTH_DATABASE_URL": database_url},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    return run
+def growth(growth_here):
+    """Runs `growth findings …`."""
+    return partial(growth_here, "findings")
 
 
 @pytest.fixture

@@ -88,8 +88,8 @@ def test_after_a_signal_nothing_is_left_within_five_seconds(tmp_path, number, fu
     assert _wait_until(lambda: len(_marked(tmp_path)) >= 1 + 3 * 4 - 1), _marked(tmp_path)
     sent_at = time.monotonic()
     parent.send_signal(number)
-    assert parent.wait(20) == 0, "a signal is how what is up is meant to end"
-    assert time.monotonic() - sent_at < (5 if full else 15), "idle it is 2 s; other tests run too"
+    assert parent.wait(60) == 0, "a signal is how what is up is meant to end"
+    assert time.monotonic() - sent_at < (5 if full else 30), "idle it is 2 s; other tests run too"
     assert _marked(tmp_path) == []
 
 
@@ -102,7 +102,7 @@ def test_a_signal_at_any_instant_of_the_start_leaves_nothing(tmp_path, seed):
         assert _wait_until((folder / "begun").exists)
         time.sleep(chance.uniform(0, 0.4))
         parent.send_signal(chance.choice([signal.SIGINT, signal.SIGTERM]))
-        parent.wait(20)
+        parent.wait(60)
         assert _marked(folder) == [], f"attempt {attempt}"
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,26 +16,6 @@ from growth_pipeline.storage.lake import Lake
 from growth_pipeline_tests.audit.report.test_write import a_finding, an_audit
 
 GROWTH = [sys.executable, "-m", "growth_pipeline.cli"]
-
-
-@pytest.fixture
-def growth(tmp_path, database_url):
-    """Runs `growth …` in an empty folder on this test's database."""
-
-    def run(*arguments, **variables):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GROWTH_", "DAGSTER_"))}
-        return subprocess.run(
-            [*GROWTH, *arguments],
-            cwd=tmp_path,
-            env=kept | {"GROWTH_DATABASE_URL": database_url} | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -58,51 +37,53 @@ def files(tmp_path, database):
     return made
 
 
-def test_stored_reports_are_listed_with_what_keeps_them(growth, files):
-    told = json.loads(growth("reports", "list", "--json").stdout)
+def test_stored_reports_are_listed_with_what_keeps_them(growth_here, files):
+    told = json.loads(growth_here("reports", "list", "--json").stdout)
     assert (told["keep_days"], told["total"]) == (90, 2)
     assert [one["kept_because"] for one in told["reports"]] == [["newest of its month"], []]
-    shown = growth("reports", "list", "--limit", "1")
+    shown = growth_here("reports", "list", "--limit", "1")
     assert shown.returncode == 0, shown.stderr
     assert "2025-10 UTC  WARNING 2025-11-02" in shown.stdout
     assert "1 more: --limit 2" in shown.stdout
 
 
-def test_a_dry_run_shows_what_a_cleaning_removes_and_removes_nothing(growth, files):
-    dry = growth("reports", "clean", "--dry-run")
+def test_a_dry_run_shows_what_a_cleaning_removes_and_removes_nothing(growth_here, files):
+    dry = growth_here("reports", "clean", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "would remove 4 files" in dry.stdout
     assert all(path.exists() for path in files[0] | files[1])
-    done = json.loads(growth("reports", "clean", "--json").stdout)
+    done = json.loads(growth_here("reports", "clean", "--json").stdout)
     assert (len(done["removed"]), done["kept"], done["dry_run"]) == (4, 4, False)
     assert [path.exists() for path in files[0]] == [False] * 4
     assert all(path.exists() for path in files[1])
-    assert "removed 0 files" in growth("reports", "clean").stdout
-    assert json.loads(growth("reports", "list", "--json").stdout)["total"] == 1
+    assert "removed 0 files" in growth_here("reports", "clean").stdout
+    assert json.loads(growth_here("reports", "list", "--json").stdout)["total"] == 1
 
 
-def test_how_long_reports_are_kept_is_a_setting(growth, files):
-    dry = growth("reports", "clean", "--dry-run", GROWTH_REPORTS__KEEP_DAYS="120")
+def test_how_long_reports_are_kept_is_a_setting(growth_here, files):
+    dry = growth_here("reports", "clean", "--dry-run", GROWTH_REPORTS__KEEP_DAYS="120")
     assert "would remove 0 files" in dry.stdout
-    wrong = growth("reports", "clean", GROWTH_REPORTS__KEEP_DAYS="0")
+    wrong = growth_here("reports", "clean", GROWTH_REPORTS__KEEP_DAYS="0")
     assert wrong.returncode == 5
     assert "GROWTH_REPORTS__KEEP_DAYS" in wrong.stderr
 
 
-def test_reports_of_another_database_are_left_alone_and_told(growth, files):
+def test_reports_of_another_database_are_left_alone_and_told(growth_here, files):
     theirs = min(files[0]).parents[2] / "test" / "2025-10" / "theirs.md"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("a report")
     os.utime(theirs, (0, 0))
     folder = theirs.parents[1].relative_to(theirs.parents[5])
-    shown = growth("reports", "list").stdout
+    shown = growth_here("reports", "list").stdout
     assert f"left alone: 1 file in {folder}, of no audit of this database" in shown
-    assert json.loads(growth("reports", "list", "--json").stdout)["left_alone"] == {str(folder): 1}
-    assert "left alone: 1 file" in growth("reports", "clean").stdout
+    assert json.loads(growth_here("reports", "list", "--json").stdout)["left_alone"] == {
+        str(folder): 1
+    }
+    assert "left alone: 1 file" in growth_here("reports", "clean").stdout
     assert theirs.exists()
 
 
-def test_without_reports_the_next_command_is_told(growth):
-    done = growth("reports", "list")
+def test_without_reports_the_next_command_is_told(growth_here):
+    done = growth_here("reports", "list")
     assert done.returncode == 0, done.stderr
     assert "growth audit --month" in done.stdout

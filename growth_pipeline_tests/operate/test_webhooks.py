@@ -1,8 +1,6 @@
 """Dead letters, replay, trace and rebuild from a terminal, on a real database."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -13,26 +11,6 @@ from growth_pipeline.billing.store import BillingStore
 from growth_pipeline_tests.fakes.stripe_events import NOW, a_charge, a_customer, a_refund, an_event
 
 GROWTH = [sys.executable, "-m", "growth_pipeline.cli"]
-
-
-@pytest.fixture
-def growth(tmp_path, database_url):
-    """Runs `growth …` in an empty folder on this test's database."""
-
-    def run(*arguments):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GROWTH_", "DAGSTER_"))}
-        return subprocess.run(
-            [*GROWTH, *arguments],
-            cwd=tmp_path,
-            env=kept | {"GROWTH_DATABASE_URL": database_url},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -53,8 +31,8 @@ def store(database):
     return store
 
 
-def test_dead_letters_are_listed_with_their_reason(store, growth):
-    done = growth("webhooks", "list", "--json")
+def test_dead_letters_are_listed_with_their_reason(store, growth_here):
+    done = growth_here("webhooks", "list", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["inbox"] == {"applied": 4, "quarantined": 1}
@@ -63,13 +41,13 @@ def test_dead_letters_are_listed_with_their_reason(store, growth):
         "evt_odd",
         "unknown_version",
     )
-    assert "evt_odd" in growth("webhooks", "list").stdout
+    assert "evt_odd" in growth_here("webhooks", "list").stdout
 
 
-def test_a_replayed_event_that_still_cannot_be_applied_ends_with_code_1(store, growth):
-    planned = growth("webhooks", "replay", "--all", "--dry-run", "--json")
+def test_a_replayed_event_that_still_cannot_be_applied_ends_with_code_1(store, growth_here):
+    planned = growth_here("webhooks", "replay", "--all", "--dry-run", "--json")
     assert json.loads(planned.stdout)["replayed"] == 1
-    done = growth("webhooks", "replay", "evt_odd", "--json")
+    done = growth_here("webhooks", "replay", "evt_odd", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "replayed": 1,
@@ -89,36 +67,38 @@ def test_a_replayed_event_that_still_cannot_be_applied_ends_with_code_1(store, g
         (["evt_odd", "--all"], "name one event, or give --all"),
     ],
 )
-def test_what_cannot_be_replayed_is_wrong_usage(store, growth, arguments, sentence):
-    done = growth("webhooks", "replay", *arguments)
+def test_what_cannot_be_replayed_is_wrong_usage(store, growth_here, arguments, sentence):
+    done = growth_here("webhooks", "replay", *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
 
 
-def test_a_trace_says_what_an_event_changed_in_mirror_and_books(store, growth):
-    [trace] = json.loads(growth("webhooks", "trace", "evt_refund", "--json").stdout)
+def test_a_trace_says_what_an_event_changed_in_mirror_and_books(store, growth_here):
+    [trace] = json.loads(growth_here("webhooks", "trace", "evt_refund", "--json").stdout)
     assert (trace["state"], trace["effect"]) == ("applied", "inserted")
     assert trace["payments"] == [{"charge": "ch_1", "effect": "updated"}]
     assert trace["object_now"]["event_id"] == "evt_refund"
-    [late] = json.loads(growth("webhooks", "trace", "evt_old", "--json").stdout)
+    [late] = json.loads(growth_here("webhooks", "trace", "evt_old", "--json").stdout)
     assert (late["effect"], late["object_now"]["event_id"]) == ("superseded", "evt_new")
-    assert "a newer state was known" in growth("webhooks", "trace", "evt_old").stdout
-    assert growth("webhooks", "trace", "evt_nowhere").returncode == 2
+    assert "a newer state was known" in growth_here("webhooks", "trace", "evt_old").stdout
+    assert growth_here("webhooks", "trace", "evt_nowhere").returncode == 2
 
 
-def test_a_rebuild_finds_and_corrects_what_a_hand_changed(store, growth, database):
-    assert json.loads(growth("mirror", "rebuild", "--check", "--json").stdout)["is_equal"] is True
+def test_a_rebuild_finds_and_corrects_what_a_hand_changed(store, growth_here, database):
+    assert (
+        json.loads(growth_here("mirror", "rebuild", "--check", "--json").stdout)["is_equal"] is True
+    )
     with database.connection() as connection:
         connection.execute("update stripe.customers set email = 'hand@example.test'")
         connection.execute("update billing.payments set amount_minor = 7")
-    found = growth("mirror", "rebuild", "--check", "--json")
+    found = growth_here("mirror", "rebuild", "--check", "--json")
     assert found.returncode == 1
     document = json.loads(found.stdout)
     assert (document["objects_different"], document["payments_different"]) == (1, 1)
-    assert growth("mirror", "rebuild").returncode == 0
+    assert growth_here("mirror", "rebuild").returncode == 0
     with database.connection() as connection:
         assert connection.execute("select email from stripe.customers").fetchall() == [("new",)]
         assert connection.execute("select amount_minor from billing.payments").fetchall() == [
             (1000,)
         ]
-    assert growth("mirror", "rebuild", "--check").returncode == 0
+    assert growth_here("mirror", "rebuild", "--check").returncode == 0

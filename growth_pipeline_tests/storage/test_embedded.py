@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import psycopg
 import pytest
 
 from growth_pipeline.core.errors import ConfigurationError
+from growth_pipeline.storage import embedded
 from growth_pipeline.storage.embedded import (
     EmbeddedServer,
     EmbeddedStartError,
@@ -24,6 +29,7 @@ from growth_pipeline.storage.embedded import (
     start_embedded,
 )
 
+MANY_FILES = 2000  # their removal takes long enough for another file to appear
 START_AND_EXIT = """
 import sys
 from pathlib import Path
@@ -166,6 +172,40 @@ def test_an_unfinished_first_start_leaves_nothing_that_a_later_one_trips_over(st
 
     start_embedded(state_dir)
 
+    assert not list(state_dir.glob(".postgres-new-*"))
+
+
+def test_a_signal_to_a_first_start_is_heard_even_if_files_are_still_being_written(
+    state_dir, monkeypatch
+):
+    over = threading.Event()
+    writers = []
+
+    def write_on(folder: Path) -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            with suppress(OSError):  # the folder is being removed meanwhile
+                (folder / str(number)).touch()
+
+    def interrupted(program: str, arguments: Sequence[str]) -> NoReturn:
+        folder = Path(arguments[1])
+        for number in range(MANY_FILES):
+            (folder / f"before-{number}").touch()
+        writers.append(threading.Thread(target=write_on, args=[folder]))
+        writers[0].start()
+        raise KeyboardInterrupt(program)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(embedded, "_run", interrupted)
+        try:
+            with pytest.raises(KeyboardInterrupt, match="initdb"):
+                start_embedded(state_dir)
+        finally:
+            over.set()
+            writers[0].join()
+
+    start_embedded(state_dir)
     assert not list(state_dir.glob(".postgres-new-*"))
 
 

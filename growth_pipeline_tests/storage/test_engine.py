@@ -123,6 +123,38 @@ def test_a_wrong_query_says_what_is_wrong(engine):
         engine.query("select nonsense from p", {"p": payments()})
 
 
+def test_what_one_query_was_given_no_later_query_sees(engine, lake):
+    files = [lake.write_partition("payments", PARTITION, [payments()], {}).path]
+    assert (
+        engine.query(
+            "select 1 as n from files, frame", {"files": files, "frame": payments()}
+        ).height
+        == 9
+    )
+
+    for name in ("files", "frame"):
+        with pytest.raises(GrowthError, match=name):
+            engine.query(f"select * from {name}", {})
+        other = pl.DataFrame({"n": [7]})
+        assert engine.query(f"select * from {name}", {name: other}).rows() == [(7,)]
+
+
+def test_a_file_written_anew_is_read_anew(engine, tmp_path):
+    path = tmp_path / "one.parquet"
+    for number in range(5):
+        pl.DataFrame({"n": [number]}).write_parquet(path)
+        assert engine.query("select n from f", {"f": [str(path)]}).rows() == [(number,)]
+
+
+def test_after_queries_into_files_the_order_of_rows_is_kept_again(engine):
+    rows = pl.DataFrame({"n": list(range(300_000))})
+    with engine.spool() as spool:
+        engine.query_to_file("select n from r", {"r": rows}, spool, "rows")
+    assert engine.query(
+        "select current_setting('preserve_insertion_order') as kept", {}
+    ).rows() == [(True,)]
+
+
 def test_a_variable_of_the_caller_is_no_table(engine):
     secret = payments()
 

@@ -38,8 +38,16 @@ def test_the_landing_page_links_to_dagster_the_api_and_the_health(client):
     assert answer.status_code == 200
     page = Page(answer.text)
     assert "http://127.0.0.1:3000" in page.links
-    assert {"/docs", "/readyz", "/static/site.css"} <= set(page.links)
+    assert {"/docs", "/readyz", "/static/site.css", "/static/colours.css"} <= set(page.links)
     assert "Warming up" not in page.text
+
+
+def test_every_style_sheet_of_a_page_is_served(client):
+    sheets = [link for link in Page(client.get("/").text).links if link.endswith(".css")]
+    answers = [client.get(sheet) for sheet in sheets]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert {answer.headers["content-type"] for answer in answers} == {"text/css; charset=utf-8"}
+    assert "--accent: #1d4ed8" in "".join(answer.text for answer in answers)
 
 
 def test_the_address_of_dagster_is_a_setting(database_url, tmp_path):

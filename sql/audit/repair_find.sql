@@ -3,6 +3,7 @@ select
     plans.account_id,
     plans.livemode,
     to_char(plans.month, 'YYYY-MM') as month,
+    plans.tz,
     repairs.applied_at,
     repairs.applied_by,
     repairs.undone_at,

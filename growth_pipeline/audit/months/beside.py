@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from growth_pipeline.audit.confirm import intent_payment, invoice_payment, paid_outside
 from growth_pipeline.audit.months.closing import STRIPE, LineKey, LineState
-from growth_pipeline.audit.payments.matching import Row
+from growth_pipeline.audit.payments.shapes import intent_payment, invoice_payment, paid_outside
 from growth_pipeline.audit.payments.sides import StripePayment
+from growth_pipeline.audit.queries import Row
 
 CHARGE: Final = "charge"
 SCHEMA: Final = {

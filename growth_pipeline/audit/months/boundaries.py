@@ -10,11 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-import polars as pl
-
-from growth_pipeline.audit.payments.matching import QueryEngine, Row, Table
+from growth_pipeline.audit.queries import QueryEngine, Row, Table, or_empty
 from growth_pipeline.audit.sources import Sources
-from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import ZonedMonth
 from growth_pipeline.storage.sql import load_sql
@@ -93,8 +90,7 @@ def _at_stripe(
     if not files:
         return None
     parts: dict[str, Table] = {
-        name: sources.paths_of_all(name) or pl.DataFrame(schema=SCHEMAS[name])
-        for name in ("refunds", "disputes")
+        name: or_empty(sources.paths_of_all(name), name) for name in ("refunds", "disputes")
     }
     with engine.spool() as spool:
         returned = engine.query_to_file(

@@ -16,7 +16,8 @@ from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.months.beside import look_up
 from growth_pipeline.audit.months.changes import PaymentChanges, Previous, describe_changes
 from growth_pipeline.audit.months.closing import Past
-from growth_pipeline.audit.months.freeze import ClosedMonths, MonthInHand
+from growth_pipeline.audit.months.freeze import ClosedMonths
+from growth_pipeline.audit.months.lines import MonthInHand
 from growth_pipeline.audit.months.moved import (
     books_read_at,
     books_state,
@@ -24,8 +25,8 @@ from growth_pipeline.audit.months.moved import (
     changed_in_books,
 )
 from growth_pipeline.audit.payments.earlier import Earlier
-from growth_pipeline.audit.payments.matching import QueryEngine
 from growth_pipeline.audit.payments.whereabouts import Desk
+from growth_pipeline.audit.queries import QueryEngine
 from growth_pipeline.audit.sources import Sources
 from growth_pipeline.core.ids import Scope
 
@@ -132,7 +133,7 @@ def _month(hand: InHand, desk: Desk) -> MonthInHand:
         engine=hand.engine,
         tables=desk.matcher.tables,
         judged=list(desk.judged.values()),
-        look_up=partial(look_up, desk.matcher),
+        look_up=partial(look_up, desk.matcher.lists),
         refunds_complete="refunds" in hand.sources.complete,
         is_complete=hand.is_complete,
         as_of=hand.sources.as_of,

@@ -25,9 +25,8 @@ from growth_pipeline.audit.months.judged import NOT_JUDGED
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import ZonedMonth
 from growth_pipeline.storage.postgres import Connection, Database, raw_json
+from growth_pipeline.storage.rows import Row, read_rows, rows_of
 from growth_pipeline.storage.sql import load_sql
-
-Row = dict[str, Any]
 
 _AT_ONCE: Final = 5_000
 
@@ -101,8 +100,7 @@ class HistoryStore:
         return self._rows("booked_between", parameters)
 
     def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
-        with self._database.connection() as connection:
-            return _named(connection, statement, parameters)
+        return read_rows(self._database, f"audit/{statement}", parameters)
 
 
 def month_key(scope: Scope, period: ZonedMonth) -> dict[str, Any]:
@@ -121,7 +119,7 @@ def write_findings(
     Those of a class in `unjudged` stay open: nobody looked whether they are gone.
     `seen`: the month's key, audit_id, seen_at. A finding that is as it was is not written again.
     """
-    rows = _named(connection, "open_findings", seen)
+    rows = rows_of(connection, "audit/open_findings", seen)
     known = {row["fingerprint"]: row["content"] for row in rows}
     contents = {one.fingerprint: _written(one) for one in findings}
     fresh = [one for one in findings if known.get(one.fingerprint) != contents[one.fingerprint]]
@@ -180,9 +178,3 @@ def _finding_row(finding: Finding, content: str) -> Row:
 
 def _parts(rows: Sequence[Any]) -> list[list[Any]]:
     return [list(rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
-
-
-def _named(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
-    cursor = connection.execute(load_sql(f"audit/{statement}"), parameters)
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

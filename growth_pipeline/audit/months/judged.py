@@ -57,6 +57,12 @@ _RESTS_ON: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
+PAYMENT_CLASSES: Final = frozenset(
+    code for code, needed in _RESTS_ON.items() if needed >= _PAYMENTS and code != "stale_row"
+)
+"""Classes that are judged from a payment and its booked rows."""
+
+
 def unjudged_without(resources: Collection[str]) -> set[str]:
     """Classes that rest on one of these lists, which were not read to their end."""
     missing = frozenset(resources)

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import polars as pl
-
 from growth_pipeline.audit.months.changes import Previous
-from growth_pipeline.audit.payments.matching import QueryEngine, Table
+from growth_pipeline.audit.queries import QueryEngine, Table, or_empty
 from growth_pipeline.audit.sources import Sources
-from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.core.periods import UTC_NAME
 from growth_pipeline.storage.engine import CreatedBetween
@@ -63,7 +60,7 @@ def changed_at_stripe(previous: Previous, sources: Sources, engine: QueryEngine)
         return 0
     tables: dict[str, Table] = {}
     for name in _COMPARED:
-        tables[name] = sources.paths(name) or pl.DataFrame(schema=SCHEMAS[name])
+        tables[name] = or_empty(sources.paths(name), name)
         tables[f"{name}_before"] = _within(sources, [one["path"] for one in before[name]])
     try:
         (row,) = engine.query(load_sql("audit/changed_charges"), tables).to_dicts()

@@ -27,7 +27,7 @@ from growth_pipeline.audit.parts.customers import (
 from growth_pipeline.audit.parts.subscription_held import Held
 from growth_pipeline.audit.parts.subscription_records import Records
 from growth_pipeline.audit.parts.subscription_sides import BILLED, State
-from growth_pipeline.audit.payments.matching import Row
+from growth_pipeline.audit.queries import Row
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.sources import Problem
 

@@ -19,7 +19,7 @@ from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
 from growth_pipeline.audit.months.judged import classes_of
 from growth_pipeline.audit.parts.stale import KINDS, StaleRow, stale_rows, still_differs
-from growth_pipeline.audit.payments.matching import Row
+from growth_pipeline.audit.queries import Row
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.billing.columns import COLUMNS, typed_values
 from growth_pipeline.billing.inbox import is_needed
@@ -107,7 +107,11 @@ def _gaps(view: View, files: EventFiles, ledger: EventLedger) -> _Part:
     """Events that Stripe lists and the ledger lacks, of the time in which somebody listened."""
     if not files.paths:
         why = files.problem or f"Stripe's list of events of {view.month} was not extracted"
-        said = f"events: {why}; Stripe keeps it for 30 days"
+        said = (
+            f"events: {why}, so nobody knows whether events of the month are lacking (event_gap). "
+            f"Stripe keeps events for 30 days: within them, extract the events of {view.month} "
+            "(billing/events_extract in Dagster) and audit again; later it stays unknown."
+        )
         return _Part([], not_judged=(said,), unjudged=_GAPS)
     since = ledger.told_since(view.scope)
     if since is None:

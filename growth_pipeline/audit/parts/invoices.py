@@ -19,7 +19,7 @@ from growth_pipeline.audit.codes import Cause
 from growth_pipeline.audit.confirm import NoAnswer
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.payments.matching import Row, Table, wanted_ids
+from growth_pipeline.audit.queries import Row, Table, wanted_ids
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.sources import covers
 from growth_pipeline.core.ids import Scope

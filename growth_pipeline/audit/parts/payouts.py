@@ -15,7 +15,7 @@ from growth_pipeline.audit.codes import Cause
 from growth_pipeline.audit.confirm import PAGES, ListTotal, NoAnswer
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding
-from growth_pipeline.audit.payments.matching import Row
+from growth_pipeline.audit.queries import Row
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month

@@ -1,6 +1,6 @@
 """Reads one month's subscriptions from all sides: Stripe's list, the mirror, the application.
 
-What a state means is subscriptions.py's; nothing here judges.
+What a state means is subscription_classes.py's; nothing here judges.
 Statements: sql/audit/.
 """
 
@@ -17,15 +17,13 @@ from growth_pipeline.audit.confirm import NoAnswer
 from growth_pipeline.audit.parts.subscription_sides import (
     BILLED,
     RUNNING,
-    Catalogue,
     Entitlement,
     State,
     Subscribed,
-    price_of_object,
-    state_of_object,
-    state_of_row,
 )
-from growth_pipeline.audit.payments.matching import Row
+from growth_pipeline.audit.parts.subscription_states import state_of_object, state_of_row
+from growth_pipeline.audit.parts.subscription_terms import Catalogue, price_of_object
+from growth_pipeline.audit.queries import Row
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import Problem
 from growth_pipeline.core.errors import UnknownValueError

@@ -1,6 +1,6 @@
 """The part of an audit about subscriptions and the access they give.
 
-Which class a subscription belongs to is decided in subscriptions.py; here is decided what is judged
+Which class a subscription belongs to: subscription_classes.py; here is decided what is judged
 at all, and who is asked again before anything is said.
 Contract: docs/metrics.md, "Subscriptions, access and customers".
 """
@@ -15,11 +15,12 @@ from growth_pipeline.audit.causes import Key, Trace, cause_of_object
 from growth_pipeline.audit.confirm import NoAnswer
 from growth_pipeline.audit.evidence import dashboard_link
 from growth_pipeline.audit.findings import Finding, action_of
+from growth_pipeline.audit.parts.subscription_classes import is_without_price
 from growth_pipeline.audit.parts.subscription_doubles import Doubles
 from growth_pipeline.audit.parts.subscription_held import Held
 from growth_pipeline.audit.parts.subscription_records import Records
 from growth_pipeline.audit.parts.subscription_sides import Entitlement, Pair, State, instant
-from growth_pipeline.audit.parts.subscriptions import Diagnosis, is_without_price, judge
+from growth_pipeline.audit.parts.subscriptions import Diagnosis, judge
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.sources import Problem
 from growth_pipeline.core.recurring import mrr, round_minor

@@ -16,7 +16,7 @@ from growth_pipeline.audit.payments.compare import (
     kept_row,
 )
 from growth_pipeline.audit.payments.earlier import pair_digest
-from growth_pipeline.audit.payments.matching import Extracted, booked_row, tax_of
+from growth_pipeline.audit.payments.side_rows import Extracted, booked_row, tax_of
 from growth_pipeline.audit.payments.sides import BookedRow, Pair, StripePayment
 from growth_pipeline.audit.payments.totals import Ledger
 from growth_pipeline.audit.payments.whereabouts import LEAKS, Case, Desk, locate, unmatched_state
@@ -97,7 +97,7 @@ class Examination:
             return
         by_intent = {one.payment_intent: one.id for one in payments if one.payment_intent}
         by_invoice = {one.invoice: one.id for one in payments if one.invoice}
-        paid = self._desk.matcher.invoice_payments_of(set(by_intent))
+        paid = self._desk.matcher.lists.invoice_payments_of(set(by_intent))
         by_payment = {one["id"]: by_intent[one["payment_intent"]] for one in paid}
         found = self._desk.store.payments_of_ids(
             charges=asking,
@@ -150,7 +150,7 @@ class Examination:
             if case.payment is not None and amounts - {case.payment.captured_minor}:
                 named = [case.payment.invoice, *(row.invoice_id for row in case.rows)]
                 asking |= {invoice: case for invoice in named if invoice}
-        for invoice, row in self._desk.matcher.invoices(set(asking)).items():
+        for invoice, row in self._desk.matcher.lists.invoices(set(asking)).items():
             case = asking[invoice]
             if case.payment is not None:
                 case.payment = replace(case.payment, tax_minor=tax_of(row["raw"]))

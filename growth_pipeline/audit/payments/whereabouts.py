@@ -10,20 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from growth_pipeline.audit.confirm import (
-    LIST_OF,
-    Asker,
-    FreshPayments,
-    NoAnswer,
-    intent_payment,
-    invoice_payment,
-    paid_outside,
-)
+from growth_pipeline.audit.confirm import LIST_OF, Asker, FreshPayments, NoAnswer
 from growth_pipeline.audit.payments.earlier import Earlier, pair_digest
-from growth_pipeline.audit.payments.matching import Extracted, Matcher, Reference, Window
+from growth_pipeline.audit.payments.lists import Reference
+from growth_pipeline.audit.payments.matching import Matcher
+from growth_pipeline.audit.payments.shapes import intent_payment, invoice_payment, paid_outside
+from growth_pipeline.audit.payments.side_rows import Extracted
 from growth_pipeline.audit.payments.sides import BookedRow, StripePayment
 from growth_pipeline.audit.payments.totals import Ledger
 from growth_pipeline.audit.sources import Problem, Sources
+from growth_pipeline.audit.window import Window
 from growth_pipeline.core.ids import Scope
 
 if TYPE_CHECKING:
@@ -106,7 +102,7 @@ class Desk:
         for kind in {kind for kind, _ in objects}:
             ids = {one for name, one in objects if name == kind}
             if LIST_OF[kind] in self.sources.month:
-                absent = self.matcher.unknown(ids, [LIST_OF[kind]])
+                absent = self.matcher.lists.unknown(ids, [LIST_OF[kind]])
                 left |= {(kind, one) for one in absent}
         left -= self.mirrored_here(left)
         return {key for key in left if self._is_unknown_to_stripe(*key)}
@@ -180,27 +176,27 @@ class _Search:
             )
             for key, (row, *_) in self.waiting.items()
         ]
-        found = self._desk.matcher.charges_in_other_months(references)
+        found = self._desk.matcher.lists.charges_in_other_months(references)
         for key in set(found) & set(self.waiting):
             self._cut_off(key)
 
     def as_intents_and_invoices(self) -> None:
         """Intents, invoice payments and invoices that have no charge, from files of all months."""
-        for key, row in self._desk.matcher.intents(self._ids("payment_intent")).items():
+        for key, row in self._desk.matcher.lists.intents(self._ids("payment_intent")).items():
             if row["latest_charge"] is None:
                 self._settle(key, intent_payment(row), confirmed=False)
-        payments = self._desk.matcher.invoice_payments(self._ids("invoice_payment"))
+        payments = self._desk.matcher.lists.invoice_payments(self._ids("invoice_payment"))
         for key, row in payments.items():
             if row["payment_intent"] is None and row["charge"] is None:
                 self._settle(key, paid_outside(row), confirmed=False)
-        for key, row in self._desk.matcher.invoices(self._ids("invoice")).items():
+        for key, row in self._desk.matcher.lists.invoices(self._ids("invoice")).items():
             if row["payment_intent"] is None:
                 self._settle(key, invoice_payment(row), confirmed=False)
 
     def in_other_scopes(self) -> None:
         """Ids that another account or mode has: the row is marked with the wrong scope."""
         for kind in ("charge", "payment_intent", "invoice_payment", "invoice"):
-            found = self._desk.matcher.foreign_scopes(LIST_OF[kind], self._ids(kind))
+            found = self._desk.matcher.lists.foreign_scopes(LIST_OF[kind], self._ids(kind))
             for key, scope in found.items():
                 self._leak(key, scope)
         asked = [(rows[0].object, key) for key, rows in self.waiting.items()]

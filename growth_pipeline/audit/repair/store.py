@@ -45,10 +45,11 @@ class CarriedOut(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The repair of an id, with the scope and month it was of."""
+    """The repair of an id, with the scope, month and zone it was of."""
 
     scope: Scope
     month: str
+    tz: str
     done: CarriedOut
 
 
@@ -194,8 +195,8 @@ class RepairTurn:
         ).fetchone()
         if row is None:
             return None
-        account_id, livemode, month, *done = row
-        return Found(Scope(account_id, livemode), month, CarriedOut(repair_id, *done))
+        account_id, livemode, month, tz, *done = row
+        return Found(Scope(account_id, livemode), month, tz, CarriedOut(repair_id, *done))
 
     def rows_of(self, repair_id: str) -> list[ChangedRow]:
         """Booked rows that a repair changed, the last first."""

@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from growth_pipeline.audit.commands import period_words
 from growth_pipeline.audit.repair.plan import Image
 from growth_pipeline.audit.repair.store import ChangedRow, RepairStore, RepairTurn
 from growth_pipeline.core.errors import GrowthError, UsageError
+from growth_pipeline.core.periods import Month
 
 _ROWS_NAMED: Final = 5
 
 
 @dataclass(frozen=True)
 class Undone:
-    """A repair that was taken back. `rows`: booked rows that are as they were."""
+    """A repair that was taken back. `rows`: booked rows that are as they were; `tz`: its zone."""
 
     repair_id: str
     month: str
+    tz: str
     rows: int
     dry_run: bool
 
@@ -40,19 +43,18 @@ def undo_repair(
     Raises: UsageError for an unknown repair, and for one that was taken back before; GrowthError
     naming rows that were changed since; RowsRefusedError when another row took a place.
     """
-    rows = 0
     try:
         with store.turn() as turn:
-            month, rows = _put_back(repair_id, turn)
+            undone = _put_back(repair_id, turn, dry_run=dry_run)
             turn.mark_undone(repair_id, now=now, by=by)
             if dry_run:
                 raise _OnlyLooked
     except _OnlyLooked:
         pass
-    return Undone(repair_id, month, rows, dry_run)
+    return undone
 
 
-def _put_back(repair_id: str, turn: RepairTurn) -> tuple[str, int]:
+def _put_back(repair_id: str, turn: RepairTurn, *, dry_run: bool) -> Undone:
     found = turn.find(repair_id)
     if found is None:
         raise UsageError(
@@ -62,14 +64,14 @@ def _put_back(repair_id: str, turn: RepairTurn) -> tuple[str, int]:
     if found.done.undone_at is not None:
         raise UsageError(
             f"repair {repair_id} was taken back on {found.done.undone_at:%Y-%m-%d %H:%M} UTC",
-            remedy=f"growth repair --month {found.month} plans it again",
+            remedy=f"growth repair {period_words(Month.parse(found.month), found.tz)} plans it again",
         )
     rows = turn.rows_of(repair_id)
     numbers = {image["payment_id"] for row in rows for image in row if image is not None}
     _refuse_changed(repair_id, turn.hold_rows(numbers), rows)
     turn.delete_rows(row.after["payment_id"] for row in rows if row.after is not None)
     turn.restore_rows([row.before for row in rows if row.before is not None])
-    return found.month, len(rows)
+    return Undone(repair_id, found.month, found.tz, len(rows), dry_run)
 
 
 def _refuse_changed(

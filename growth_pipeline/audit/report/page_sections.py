@@ -5,7 +5,7 @@ No number is made here. Contract: docs/metrics.md, "Revenue audit", "Report".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from growth_pipeline.audit.audit import Audit
@@ -20,7 +20,7 @@ from growth_pipeline.audit.report.summary import (
     is_monthly,
     money_at_risk,
 )
-from growth_pipeline.core.display import format_number
+from growth_pipeline.core.display import format_instant, format_number
 from growth_pipeline.core.documents import (
     Block,
     Cell,
@@ -37,7 +37,7 @@ from growth_pipeline.core.documents import (
     money_part,
     quoted,
 )
-from growth_pipeline.core.periods import PeriodState
+from growth_pipeline.core.periods import PeriodState, ZonedMonth
 
 VERDICT_TONES: Final[Mapping[str, Tone]] = {
     "PASS": Tone.GOOD,
@@ -47,8 +47,25 @@ VERDICT_TONES: Final[Mapping[str, Tone]] = {
 _SIDES_HEAD: Final = ("", "Stripe", "Database", "Database - Stripe")
 _NUMBERS: Final = frozenset({1, 2, 3})
 _WHAT_IS_COUNTED: Final = (
-    "Compared are all objects of the month, whatever their state; a line below may count fewer."
+    "All of them are compared, whatever their state; a line below may count fewer."
 )
+_KINDS: Final[Mapping[str, str]] = {
+    "payments": "charges of Stripe's list",
+    "refunds": "refunds of Stripe's list",
+    "disputes": "disputes of Stripe's list",
+    "invoices": "invoices",
+    "balance": "balance transactions",
+    "payouts": "payouts",
+    "subscriptions": "subscriptions",
+    "customers": "customers",
+    "events": "events and rows of the mirror",
+}
+# They are compared in one walk, of which the certificates say how much was read.
+_LISTED: Final[Mapping[str, str]] = {
+    "payments": "charges",
+    "refunds": "refunds",
+    "disputes": "disputes",
+}
 _NOT_KNOWN: Final = "\N{EN DASH}"
 
 
@@ -102,7 +119,7 @@ def _payments(audit: Audit) -> list[Block]:
     rows: list[tuple[Cell, ...]] = []
     for currency, totals in audit.totals.items():
         rows += _currency_rows(currency, totals)
-    caption = "Settled payments created in the month, by currency; others are compared too"
+    caption = "Settled payments created in the month, by currency, of both sides"
     table = Table(caption, _SIDES_HEAD, tuple(rows), _NUMBERS)
     bridges = Steps(tuple(_bridge(*one) for one in audit.totals.items()), numbered=False)
     said = "From Stripe's net to ours: what the findings and the cut-off explain, and what is left."
@@ -175,18 +192,53 @@ def sections_blocks(audit: Audit) -> list[Block]:
     for name in [*SECTIONS, *(other for other in told if other not in SECTIONS)]:
         figures = _payments(audit) if name == "payments" else []
         if name in told or name in of_section or figures:
-            blocks += _section(name, told.get(name, {}), of_section.get(name, []), figures)
+            listed = of_section.get(name, [])
+            blocks += [Heading(3, name.replace("_", " ").capitalize()), *figures]
+            blocks += [*_compared_block(audit, name, told.get(name, {}), len(listed))]
+            blocks += _section(name, told.get(name, {}), listed)
     return [Heading(2, "By kind of object"), *blocks] if blocks else []
 
 
-def _section(
-    name: str, told: Mapping[str, Any], findings: Sequence[Finding], figures: list[Block]
-) -> list[Block]:
-    blocks: list[Block] = [Heading(3, name.replace("_", " ").capitalize()), *figures]
-    if "judged" in told:
-        judged = format_number(int(told["judged"]))
-        said = f"{judged} compared, {findings_counted(len(findings))}. {_WHAT_IS_COUNTED}"
-        blocks.append(Paragraph(said))
+def _compared_block(
+    audit: Audit, name: str, told: Mapping[str, Any], findings: int
+) -> Iterator[Block]:
+    """How many objects of which kind were compared, of which time; nothing where nobody knows."""
+    if name in _LISTED:
+        number = _rows_of(audit, _LISTED[name])
+    else:
+        number = int(told["judged"]) if "judged" in told else None
+    if number is None:
+        return
+    booked = _rows_of(audit, "billing.payments") if name == "payments" else None
+    beside = "" if booked is None else f" and {format_number(booked)} booked rows"
+    compared = (
+        f"{format_number(number)} {_KINDS.get(name, 'objects')}{beside} compared, made in "
+        f"{audit.month} of {audit.tz}"
+    )
+    said = f"{compared}{_until(audit)}; {findings_counted(findings)}. {_WHAT_IS_COUNTED}"
+    yield Paragraph(quoted(said))
+    if unjudged := [one for one in audit.unjudged if CODES[one].section == name]:
+        classes = joined(map(Code, unjudged))
+        yield Paragraph(("Classes not judged this time, open ones stay open: ", classes, "."))
+
+
+def _rows_of(audit: Audit, resource: str) -> int | None:
+    """Rows that were read of a source of the month; None where one of its files is not known."""
+    told = [one.get("rows") for one in audit.sources if one.get("resource") == resource]
+    rows = [one for one in told if isinstance(one, int)]
+    return sum(rows) if rows and len(rows) == len(told) else None
+
+
+def _until(audit: Audit) -> str:
+    """Where the comparison ends within a month that was not over when Stripe was read."""
+    end = audit.as_of - audit.grace
+    if end >= ZonedMonth(audit.month, audit.tz).end:
+        return ""
+    return f" before {format_instant(end)}"
+
+
+def _section(name: str, told: Mapping[str, Any], findings: Sequence[Finding]) -> list[Block]:
+    blocks: list[Block] = []
     blocks += [Paragraph(("Not judged: ", quoted(str(why)))) for why in told.get("not_judged", ())]
     sides = told.get("sides") or {}
     if sides:

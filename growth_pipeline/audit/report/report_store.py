@@ -5,8 +5,7 @@ The only write forgets where a cleaned report lay. No rule lives here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,8 @@ from growth_pipeline.audit.report.retention import StoredReport
 from growth_pipeline.audit.report.summary import TREND_MONTHS, TrendPoint, trend_point
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month, PeriodState
-from growth_pipeline.storage.postgres import Connection, Database
+from growth_pipeline.storage.postgres import Database
+from growth_pipeline.storage.rows import Row, read_rows
 from growth_pipeline.storage.sql import load_sql
 
 
@@ -54,17 +54,8 @@ class ReportStore:
             parameters = {"audit_ids": sorted(map(str, audit_ids))}
             connection.execute(load_sql("audit/forget_artifacts"), parameters)
 
-    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with self._reading() as connection:
-            cursor = connection.execute(load_sql(f"audit/{statement}"), parameters)
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._database.connection() as connection:
-            connection.execute("set transaction isolation level repeatable read, read only")
-            yield connection
+    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        return read_rows(self._database, f"audit/{statement}", parameters)
 
 
 def _month(row: Mapping[str, Any]) -> Month:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
 
 from growth_pipeline.audit.assets import findings, report
 from growth_pipeline.audit.months.neighbours import neighbours_of
-from growth_pipeline.audit.report.report_store import ReportStore
 from growth_pipeline.audit.resources import AuditTiming, remembering_store
 from growth_pipeline.audit.store import AuditStore
 from growth_pipeline.billing.assets import mirror, stripe_lists
 from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.resources import VIA_TAG
-from growth_pipeline.billing.store import BillingStore
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.core.periods import Month, ZonedMonth
-from growth_pipeline.stripe_api.client import StripeAccess, StripeReader
 from growth_pipeline_tests.fakes import stripe_list_server as fake_stripe
 from growth_pipeline_tests.fakes.stripe_events import NEW, a_charge, an_event
 
@@ -31,41 +28,8 @@ LAST_HOUR = datetime(2025, 11, 1, 6, tzinfo=UTC)  # 31 October in Los Angeles
 
 
 @pytest.fixture
-def stripe():
-    with fake_stripe.StripeListServer() as server:
-        yield server
-
-
-@pytest.fixture
-def resources(stripe, lake, engine, database, tmp_path):
-    def open_reader() -> StripeReader:
-        access = StripeAccess(
-            api_key=fake_stripe.KEY,
-            api_base=stripe.url,
-            api_version=fake_stripe.VERSION,
-            account_id=SCOPE.account_id,
-            livemode=False,
-            requests_per_second=5_000,
-            endpoint_requests_per_second=5_000,
-            timeout_seconds=5,
-            retry_seconds=0.2,
-        )
-        return StripeReader(access)
-
-    return {
-        "stripe": open_reader,
-        "scopes": [SCOPE],
-        "lake": lake,
-        "checkpoints": tmp_path / "extracts",
-        "engine": engine,
-        "billing_store": BillingStore(database),
-        "audit_store": AuditStore(database),
-        "report_store": ReportStore(database),
-        "scope": SCOPE,
-        "audit_grace": timedelta(minutes=60),
-        "audit_timing": AuditTiming("UTC", close_after_days=5),
-        "clock": lambda: NOW,
-    }
+def now():
+    return NOW
 
 
 @pytest.fixture

@@ -14,12 +14,8 @@ import stripe
 from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.evidence import Frame, bridge_finding
 from growth_pipeline.audit.findings import Verdict
-from growth_pipeline.audit.parts.balance import (
-    WITH_SOURCE,
-    WITHOUT_SOURCE,
-    build_bridges,
-    part_of,
-)
+from growth_pipeline.audit.parts.balance_types import WITH_SOURCE, WITHOUT_SOURCE, part_of
+from growth_pipeline.audit.parts.settlement_bridge import build_bridges
 from growth_pipeline_tests.audit.company import (
     AS_OF,
     LIVE,

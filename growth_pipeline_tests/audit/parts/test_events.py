@@ -179,7 +179,10 @@ def test_without_the_list_nothing_is_said_and_no_source_is_missing(company):
     assert (audit.findings, audit.verdict) == ((), Verdict.PASS)
     (said, *_) = events_part(audit)["not_judged"]
     assert said == (
-        "events: Stripe's list of events of 2025-10 was not extracted; Stripe keeps it for 30 days"
+        "events: Stripe's list of events of 2025-10 was not extracted, so nobody knows whether "
+        "events of the month are lacking (event_gap). Stripe keeps events for 30 days: within "
+        "them, extract the events of 2025-10 (billing/events_extract in Dagster) and audit again; "
+        "later it stays unknown."
     )
 
 

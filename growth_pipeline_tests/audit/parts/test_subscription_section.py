@@ -15,9 +15,9 @@ from growth_pipeline.audit.evidence import Frame
 from growth_pipeline.audit.findings import Finding, Verdict
 from growth_pipeline.audit.parts.subscription_records import Records
 from growth_pipeline.audit.parts.subscription_section import examine_subscriptions
-from growth_pipeline.audit.payments.matching import Window
 from growth_pipeline.audit.sections import Section, View
 from growth_pipeline.audit.sources import read_sources
+from growth_pipeline.audit.window import Window
 from growth_pipeline.billing.columns import SCHEMAS
 from growth_pipeline.storage.sql import load_sql
 from growth_pipeline_tests.audit.company import (

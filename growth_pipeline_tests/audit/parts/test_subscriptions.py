@@ -14,13 +14,13 @@ from typing import Any
 from growth_pipeline.audit.codes import Severity
 from growth_pipeline.audit.parts.subscription_sides import (
     BilledItem,
-    Catalogue,
     Entitlement,
     Pair,
     State,
     Subscribed,
-    state_of_object,
 )
+from growth_pipeline.audit.parts.subscription_states import state_of_object
+from growth_pipeline.audit.parts.subscription_terms import Catalogue
 from growth_pipeline.audit.parts.subscriptions import Diagnosis, judge, surplus_subscriptions
 from growth_pipeline_tests.audit.company import AS_OF, NOON, VERSION, epoch
 from growth_pipeline_tests.audit.subscribers import a_price, a_subscription, an_item

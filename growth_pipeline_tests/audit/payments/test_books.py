@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from growth_pipeline.audit.payments.books import spool_books
-from growth_pipeline.audit.payments.matching import Matcher, Window
+from growth_pipeline.audit.payments.matching import Matcher
 from growth_pipeline.audit.sources import read_sources
+from growth_pipeline.audit.window import Window
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline_tests.audit.company import AS_OF, LIVE, NOON, OCTOBER, SEPTEMBER, epoch, found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from growth_pipeline.audit.repair.run import Outcome, Repair
+from growth_pipeline.audit.repair.undo import undo_repair
 from growth_pipeline.billing.objects import AUDITED_OBJECTS
 from growth_pipeline_tests.fakes import stripe_events as shapes
 from growth_pipeline_tests.fakes.living_stripe import DAY, Account, LivingStripe
@@ -135,6 +136,8 @@ def test_the_month_of_a_zone_is_repaired_by_its_own_boundaries(company):
     done = prove(company, [("amount_mismatch", f"ch_{late}")], tz=NEW_YORK)
     assert done.plan.tz == NEW_YORK
     assert sorted(row["amount_minor"] for row in company.books()) == [1000, 3000]
+    undone = undo_repair(done.plan.plan_id, store=company.stores.repairs, now=LATER, by="eve")
+    assert (undone.month, undone.tz, undone.rows) == ("2030-01", NEW_YORK, 1)
 
 
 # --- mirror --------------------------------------------------------------------------------------

@@ -143,10 +143,38 @@ def test_every_kind_of_object_has_its_part_with_both_sides_and_what_was_not_judg
         for name in SECTIONS
     )
     text = to_markdown(an_audit(sections=sections, totals={}))
-    for name in SECTIONS:
-        assert f"### {name.capitalize()}\n\n4 compared, 0 findings." in text
+    period = "made in 2025-10 of UTC; 0 findings."
+    assert (
+        f"### Payments\n\n3 charges of Stripe's list and 5 booked rows compared, {period}" in text
+    )
+    assert "### Refunds\n\nNot judged:" in text, "nobody knows how many its list held"
+    for name, objects in (
+        ("invoices", "invoices"),
+        ("balance", "balance transactions"),
+        ("payouts", "payouts"),
+        ("subscriptions", "subscriptions"),
+        ("customers", "customers"),
+        ("events", "events and rows of the mirror"),
+    ):
+        assert f"### {name.capitalize()}\n\n4 {objects} compared, {period}" in text
     assert text.count("| `JPY` net of payouts | JPY 900 | JPY 950 | +JPY 50 |") == len(SECTIONS)
     assert text.count("Not judged: Nobody tells `billing.entitlements`.") == len(SECTIONS)
+
+
+def test_a_section_names_the_end_of_its_period_and_the_classes_that_were_not_judged():
+    section = {"section": "payouts", "judged": 1_200, "findings": 0}
+    audit = an_audit(
+        sections=(section,),
+        as_of=datetime(2025, 10, 20, 12, tzinfo=UTC),
+        tz="Europe/Berlin",
+        unjudged=("payout_late", "stale_row"),
+    )
+    text = to_markdown(audit)
+    assert (
+        "1,200 payouts compared, made in 2025-10 of Europe/Berlin before 2025-10-20 11:00:00 UTC; "
+        "0 findings." in text
+    )
+    assert "Classes not judged this time, open ones stay open: `payout_late`." in text
 
 
 def test_one_side_that_is_not_known_has_no_difference():
