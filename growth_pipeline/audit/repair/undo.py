@@ -62,9 +62,10 @@ def _put_back(repair_id: str, turn: RepairTurn, *, dry_run: bool) -> Undone:
             remedy="growth repair --month names the repairs of a month",
         )
     if found.done.undone_at is not None:
+        period = period_words(Month.parse(found.month), found.tz)
         raise UsageError(
             f"repair {repair_id} was taken back on {found.done.undone_at:%Y-%m-%d %H:%M} UTC",
-            remedy=f"growth repair {period_words(Month.parse(found.month), found.tz)} plans it again",
+            remedy=f"growth repair {period} plans it again",
         )
     rows = turn.rows_of(repair_id)
     numbers = {image["payment_id"] for row in rows for image in row if image is not None}
