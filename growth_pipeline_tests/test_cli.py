@@ -221,6 +221,28 @@ def test_an_audit_of_a_database_that_is_behind_is_code_5(growth, empty_database_
     assert_one_sentence(done, 5, "0001_create_billing", "growth migrate")
 
 
+def test_an_audit_names_the_missing_key_before_it_looks_at_a_database(growth):
+    done = growth("audit", "--month", "2025-10", GROWTH_DATABASE_URL="postgresql://x@127.0.0.1:1/x")
+    assert_one_sentence(done, 5, "GROWTH_STRIPE__API_KEY is missing", "restricted key")
+
+
+def test_a_stopped_demo_is_named_where_nothing_else_is_configured(growth, tmp_path):
+    folder = tmp_path / ".growth" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    done = growth("audit", "--month", "2025-10")
+    assert_one_sentence(done, 5, "the demo is stopped", "growth demo")
+    listed = growth("findings", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert "nothing was audited yet" in listed.stdout + listed.stderr
+    assert "the demo is stopped: growth demo" in listed.stdout + listed.stderr
+
+
+def test_findings_of_a_database_that_is_away_are_code_6_and_not_an_empty_list(growth):
+    done = growth("findings", "list", GROWTH_DATABASE_URL="postgresql://x@127.0.0.1:1/x")
+    assert_one_sentence(done, 6, "does not answer", "GROWTH_DATABASE_URL")
+
+
 def test_a_wrong_setting_stops_every_command_that_needs_settings(growth):
     for command in (("audit", "--month", "2025-10"), ("migrate",), ("serve",), ("dev",), ("demo",)):
         done = growth(*command, GROWTH_WEB__PORT="http")
