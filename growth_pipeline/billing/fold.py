@@ -397,6 +397,8 @@ def _chain_ends(nodes: list[_Node], snapshots: Iterable[Snapshot]) -> list[_Node
             continue
         content = _content(undo(snapshot.payload, snapshot.previous))
         before = _find(nodes, content) or _find(beginnings, content)
+        if before is after:
+            continue  # an update that changes nothing is no step: the state may be the last or not
         if before is None:
             before = _Node(content, [])
             beginnings.append(before)

@@ -268,6 +268,15 @@ def test_money_objects_with_a_chain_are_certain():
     assert one_state(first, second) == State(second)
 
 
+def test_an_update_that_changes_nothing_does_not_make_an_older_state_the_last_one():
+    """Refunds of 1.00 and then 2.00 in one second; the update after them names no change."""
+    first = seen("charge.refunded", a_charge(amount_refunded=100), id="evt_9")
+    second = seen("charge.refunded", a_charge(amount_refunded=200), id="evt_5")
+    nothing = seen("charge.updated", a_charge(amount_refunded=200), id="evt_1", previous={})
+    state = one_state(first, second, nothing)
+    assert (state.snapshot.payload["amount_refunded"], state.undecided) == (200, True)
+
+
 def test_a_status_nobody_taught_us_is_not_final_and_flagged():
     known = seen("customer.subscription.updated", a_subscription(status="active"), id="evt_1")
     strange = seen(
