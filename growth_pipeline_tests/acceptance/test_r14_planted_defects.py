@@ -136,8 +136,8 @@ class Bench:
             livemode=company.livemode,
             requests_per_second=100_000,
             endpoint_requests_per_second=100_000,
-            timeout_seconds=30,
-            retry_seconds=5,
+            timeout_seconds=60,
+            retry_seconds=120,
         )
         return StripeReader(access)
 

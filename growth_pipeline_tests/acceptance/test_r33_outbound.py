@@ -6,7 +6,7 @@ the kind can be missed; a server on loopback that would be reached counts too.
 """
 
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address, ip_network
 
 import httpx
@@ -21,6 +21,7 @@ from growth_pipeline.alerts.slack import SlackChannel
 from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.operate.doctor import examine_addresses
 from growth_pipeline.settings import AlertSettings, Settings
+from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
 
 PUBLIC = "93.184.215.14"
 PUBLIC_6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
@@ -175,7 +176,7 @@ class Trap(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def trap():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Trap) as server:
+    with LoopbackServer(("127.0.0.1", 0), Trap) as server:
         server.reached = []
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -27,6 +27,8 @@ import psutil
 import psycopg
 import pytest
 
+from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
+
 GROWTH = [sys.executable, "-m", "growth_pipeline.cli"]
 PORTS = {"GROWTH_WEB__PORT": "0", "GROWTH_WEB__DAGSTER_PORT": "0"}
 
@@ -129,7 +131,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def hostile() -> Iterator[str]:
     """Address of the server that plays Stripe, Slack and GitHub."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server = LoopbackServer(("127.0.0.1", 0), Echo)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

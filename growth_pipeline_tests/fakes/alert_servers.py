@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
+
+from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
 
 SLOW_SECONDS = 1.5
 LATE_SECONDS = 45.0
@@ -226,9 +228,7 @@ class Handler(BaseHTTPRequestHandler):
             pass  # the client did not wait
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class Server(LoopbackServer):
     def __init__(self, fake):
         super().__init__(("127.0.0.1", 0), Handler)
         self.fake = fake

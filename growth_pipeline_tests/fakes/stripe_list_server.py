@@ -12,12 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import stripe.params
+
+from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
 
 KEY = "rk_test_GrowthCanary7Q2mZx"
 VERSION = "2026-10-28.endive"
@@ -76,9 +78,7 @@ class Reply:
 Fault = Callable[["StripeListServer", Request], Reply]
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Http(LoopbackServer):
     def __init__(self, stripe: StripeListServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.stripe = stripe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -13,6 +13,7 @@ from growth_pipeline.billing.inbox import parse_envelope, received_event
 from growth_pipeline.billing.mirror import apply_waiting
 from growth_pipeline.billing.rebuild import rebuild_mirror
 from growth_pipeline.billing.refetch import refetch_waiting
+from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
 from growth_pipeline_tests.integration import test_sweep_on_sandbox as sweep_tests
 
 sandbox = sweep_tests.sandbox
@@ -34,7 +35,7 @@ def inbox():
         def log_message(self, *args):
             del args
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+    with LoopbackServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/", bodies

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from growth_pipeline_tests.acceptance.oracle import events
 from growth_pipeline_tests.acceptance.oracle.base import VERSION, Object
 from growth_pipeline_tests.acceptance.oracle.company import Company
+from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
 
 _NO_FILTERS = {"created[gte]", "created[lt]", "starting_after", "limit", "status"}
 _GONE = {"error": {"code": "resource_missing", "param": "id", "message": "No such object"}}
@@ -131,7 +132,7 @@ class OracleStripe:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = LoopbackServer(("127.0.0.1", 0), Handler)
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
