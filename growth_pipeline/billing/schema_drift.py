@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import lgamma, log
 from typing import Final, NamedTuple
 
 from growth_pipeline.billing.fold import RANKS
@@ -22,7 +23,8 @@ _WINDOWS: Final = (1, 2, 4, 7)
 WATCHED: Final = timedelta(days=35)
 # A rate must fall to less than half, and further than chance explains.
 _HALF: Final = 0.5
-_DEVIATIONS: Final = 5.0
+_CHANCE: Final = 1e-6  # that alike objects differ so: dozens of fields are judged each day
+_MISSING: Final = 5  # so many empty ones may be one customer's
 _LEAST_OBJECTS: Final = 20  # fewer older ones say nothing about a rate
 
 
@@ -124,9 +126,25 @@ def _first_fall(rates: Sequence[FillRate], version: str) -> list[Fall]:
 def _has_fallen(old: _Count, new: _Count) -> bool:
     if old.objects < _LEAST_OBJECTS:
         return False
-    share = old.filled / old.objects
-    expected = share * new.objects
-    # The older share is itself an estimate; a few objects say little about it.
-    spread = (share * (1 - share) * new.objects * (1 + new.objects / old.objects)) ** 0.5
-    missing = expected - new.filled
-    return new.filled < expected * _HALF and missing > _DEVIATIONS * max(spread, 1.0)
+    expected = new.objects * old.filled / old.objects
+    if new.filled >= expected * _HALF or expected - new.filled <= _MISSING:
+        return False
+    return _log_chance(old, new) < log(_CHANCE)
+
+
+def _log_chance(old: _Count, new: _Count) -> float:
+    """The logarithm of how likely so few filled ones are, if new and old objects are alike.
+
+    Fisher's exact test, one-sided: no approximation, which small companies would break. The sum of
+    its terms is bounded by the greatest, the one of `new.filled`, times their number.
+    """
+    term = (
+        _log_choices(old.objects, old.filled)
+        + _log_choices(new.objects, new.filled)
+        - _log_choices(old.objects + new.objects, old.filled + new.filled)
+    )
+    return term + log(new.filled + 1)
+
+
+def _log_choices(objects: int, filled: int) -> float:
+    return lgamma(objects + 1) - lgamma(filled + 1) - lgamma(objects - filled + 1)
