@@ -15,11 +15,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from growth_pipeline.cohorts.active_users.commands import active_users
+from growth_pipeline.cohorts.retention.commands import retention
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
+from growth_pipeline.core.terminal import emit, emit_json, say
+from growth_pipeline.events.commands import events_app
+from growth_pipeline.operate.events.commands import dead_letters_app, keys_app
 
 if TYPE_CHECKING:
     from growth_pipeline.operate.demo import Card
@@ -66,6 +71,17 @@ alerts_app = typer.Typer(
     help="Alerts: what waits, and whether it arrives.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(events_app, name="events")
+events_app.add_typer(keys_app, name="keys")
+events_app.add_typer(dead_letters_app, name="dead-letters")
+cohorts_app = typer.Typer(
+    help="Cohorts and retention that are published: refresh them, write the report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(cohorts_app, name="cohorts")
+app.command("active-users")(active_users)
+app.command("retention")(retention)
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
 _CARD_PROBLEMS = 10
@@ -85,29 +101,6 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on std
 DryRunFlag = Annotated[
     bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")
 ]
-
-
-def say(message: str) -> None:
-    """One line of progress on stderr, whatever a vendor's message holds."""
-    from growth_pipeline.core.plain_text import record
-
-    sys.stderr.write(record(message) + "\n")
-    sys.stderr.flush()
-
-
-def emit(text: str) -> None:
-    """Data on stdout: as it is in a file or pipe, without control characters in a terminal."""
-    from growth_pipeline.core.plain_text import printable
-
-    shown = printable(text) if sys.stdout.isatty() else text
-    sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
-
-
-def emit_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    import json
-
-    emit(json.dumps(document, ensure_ascii=False, indent=2, default=str))
 
 
 @app.callback(invoke_without_command=True)
@@ -364,6 +357,178 @@ def dev() -> None:
     _supervised(lambda home, settings: operate.develop(home, settings, say=say))
 
 
+@app.command()
+def adopt(
+    *,
+    users: Annotated[str | None, typer.Option(help="Table of users (auth.users).")] = None,
+    id: Annotated[str, typer.Option("--id", help="Its column of the id.")] = "id",
+    created: Annotated[str, typer.Option(help="Its column of the sign-up.")] = "created_at",
+    email: Annotated[str | None, typer.Option(help="Its column of the e-mail address.")] = None,
+    activity: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Table of activity and its columns: app.sessions?user=user_id&at=started_at"
+            "&event=name&received=stored_at; the last two may be missing. May be repeated."
+        ),
+    ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(help="Its column by which cohorts may be split (plan). May be repeated."),
+    ] = None,
+    trigger: Annotated[
+        bool,
+        typer.Option("--trigger", help="Put a trigger on the table of users, which never fails."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the SQL.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take users and activity from tables of your own; nothing is written to them."""
+    from growth_pipeline.operate import activity as operate
+
+    adopted = operate.adopt(
+        users=users,
+        id=id,
+        created=created,
+        email=email,
+        activity=activity or [],
+        segments=segment or [],
+        trigger=trigger,
+        dry_run=dry_run,
+        say=say,
+    )
+    if as_json:
+        emit_json(adopted.to_dict())
+    else:
+        emit("\n".join(adopted.lines()))
+
+
+@events_app.command("rollup")
+def events_rollup(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Every local day from this one (2026-10-05); default: only what is new."),
+    ] = None,
+    tz: Annotated[
+        str | None,
+        typer.Option("--timezone", help="Zone of the days; default: GROWTH_EVENTS__TIMEZONE."),
+    ] = None,
+    events: Annotated[
+        str | None, typer.Option(help="Events that count, by commas; default: any. Needs --name.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of this set of events.")] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Make every day again, as after another zone in the settings."),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring the activity in the lake up to date: one row per user and day."""
+    from growth_pipeline.operate.activity import chosen_set, roll_up_activity
+
+    wanted = tuple(filter(None, map(str.strip, events.split(",")))) if events else None
+    rolled = roll_up_activity(
+        since=since,
+        anew=anew,
+        qualifying=chosen_set(name, wanted, tz),
+        now=datetime.now(UTC),
+        say=say,
+    )
+    if as_json:
+        emit_json(rolled.to_dict())
+    else:
+        emit(rolled.in_words())
+
+
+@events_app.command("import")
+def events_import(
+    *,
+    users: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet of users: user_id, signed_up_at.")
+    ] = None,
+    activity: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet of activity: user_id, occurred_at, event.")
+    ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of users by which cohorts may be split. May be repeated."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only read the files and say what is in them.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take users and activity from files, each file once; the next rollup counts them."""
+    from growth_pipeline.operate.events.imports import import_files
+
+    done = import_files(
+        users=users,
+        activity=activity,
+        segments=segment or (),
+        now=datetime.now(UTC),
+        dry_run=dry_run,
+        say=say,
+    )
+    if as_json:
+        emit_json({"dry_run": dry_run, "files": [one.to_dict() for one in done]})
+    else:
+        emit("\n".join(line for one in done for line in one.lines()))
+        say("dry run: nothing was stored" if dry_run else "next: growth events rollup")
+
+
+@events_app.command("exclude")
+def events_exclude(
+    user_id: Annotated[str, typer.Argument(help="Id of the user.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why the user does not count.")],
+) -> None:
+    """Leave an internal or test user out of every number."""
+    from growth_pipeline.operate.activity import exclude_user
+
+    exclude_user(user_id, reason, say=say)
+    say("done; the next rollup reads the user's days again")
+
+
+@events_app.command("merge")
+def events_merge(
+    anonymous_id: Annotated[str, typer.Argument(help="Id before the user was known.")],
+    user_id: Annotated[str, typer.Argument(help="Id of the user.")],
+) -> None:
+    """Count what an anonymous id did as a user's."""
+    from growth_pipeline.operate.activity import merge_user
+
+    merge_user(anonymous_id, user_id, say=say)
+    say("done; the next rollup reads the user's days again")
+
+
+@events_app.command("verify")
+def events_verify(
+    *,
+    billing: Annotated[
+        bool, typer.Option("--billing", help="Billing events against the mirror of Stripe.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="First day of receipt in UTC (2026-10-05); default: 30 days back."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Findings at most.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold what was received against what is known elsewhere.
+
+    With --billing: whether Stripe says what billing events say. Reads only.
+    """
+    from growth_pipeline.operate.assertions import verify_billing_events
+
+    if not billing:
+        raise UsageError("say what to verify", remedy="growth events verify --billing")
+    verified = verify_billing_events(since, now=datetime.now(UTC), say=say)
+    if as_json:
+        emit_json(verified.to_dict(limit=limit))
+    else:
+        emit("\n".join(verified.lines(limit=limit)))
+
+
 @webhooks_app.command("list")
 def webhooks_list(
     *,
@@ -465,6 +630,111 @@ def reports_clean(dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> Non
     from growth_pipeline.operate.reports import clean
 
     done = clean(now=datetime.now(UTC), dry_run=dry_run, say=say)
+    if as_json:
+        emit_json(done.as_dict())
+    else:
+        emit("\n".join(done.lines()))
+
+
+@cohorts_app.callback()
+def cohorts() -> None:
+    """Cohorts and retention that are published: refresh them, write the report."""
+
+
+@cohorts_app.command("refresh")
+def cohorts_refresh(
+    *,
+    grain: Annotated[
+        list[str] | None, typer.Option(help="day, week or month; again for more. Default: all.")
+    ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            help="signup, first_activity or first_payment; default: that of the settings."
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Compute days from this date on again, changed or not.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="With --since: the last of these days. Default: all.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Zone of local days; default: that of the rollup.")
+    ] = None,
+    week_start: Annotated[
+        str | None, typer.Option(help="First weekday of a week; default: that of the settings.")
+    ] = None,
+    dry_run: DryRunFlag = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the report: a file ending in .md, .html or .json.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recompute the cohort cells that new, late or corrected facts touch, and publish them."""
+    from growth_pipeline.cohorts import arguments
+    from growth_pipeline.cohorts.refresh.run import Wanted
+    from growth_pipeline.operate.cohorts import (
+        configured_entry,
+        configured_week_start,
+        refresh_cohorts,
+    )
+
+    wanted = Wanted(
+        grains=_grains(grain),
+        since=arguments.day("--since", since),
+        until=arguments.day("--until", until),
+        tz=timezone,
+        week_start=(week_start or configured_week_start()).strip().lower(),
+        entry=entry or configured_entry(),
+    )
+    done = refresh_cohorts(wanted, now=datetime.now(UTC), dry_run=dry_run, output=output, say=say)
+    if as_json:
+        emit_json(done.as_dict())
+    else:
+        emit("\n".join(done.lines()))
+
+
+@cohorts_app.command("report")
+def cohorts_report(
+    *,
+    grain: Annotated[
+        list[str] | None, typer.Option(help="day, week or month; again for more. Default: all.")
+    ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            help="signup, first_activity or first_payment; default: that of the settings."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the report with pictures: a file ending in .md, .html or .json."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The cohort report of what the last refresh computed, to the terminal or into a file."""
+    from growth_pipeline.cohorts.refresh.run import Wanted
+    from growth_pipeline.operate.cohorts import configured_entry, report_cohorts
+
+    wanted = Wanted(grains=_grains(grain), entry=entry or configured_entry())
+    told = report_cohorts(wanted.grains, entry=wanted.entry, output=output, say=say)
+    if as_json:
+        emit(told.face("json").decode().rstrip("\n"))
+    elif output is None:
+        emit(told.face("md").decode().rstrip("\n"))
+
+
+def _grains(named: list[str] | None) -> tuple[str, ...]:
+    return tuple(named or ("day", "week", "month"))
+
+
+@cohorts_app.command("assign")
+def cohorts_assign(dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
+    """Put every user there is into the cohort of the sign-up; the next refresh does so too."""
+    from growth_pipeline.operate.cohort_users import assign_users
+
+    done = assign_users(now=datetime.now(UTC), dry_run=dry_run, say=say)
     if as_json:
         emit_json(done.as_dict())
     else:

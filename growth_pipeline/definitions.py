@@ -31,6 +31,9 @@ from growth_pipeline.billing import schedules as billing_schedules
 from growth_pipeline.billing import sensors as billing_sensors
 from growth_pipeline.billing.partitions import monthly_partitions
 from growth_pipeline.billing.resources import VIA_TAG
+from growth_pipeline.cohorts import assets as cohort_assets
+from growth_pipeline.cohorts import resources as cohort_resources
+from growth_pipeline.cohorts import schedules as cohort_schedules
 from growth_pipeline.core.errors import (
     ConfigurationError,
     GrowthError,
@@ -38,6 +41,10 @@ from growth_pipeline.core.errors import (
     UsageError,
 )
 from growth_pipeline.core.periods import Month
+from growth_pipeline.events import assets as event_assets
+from growth_pipeline.events import resources as event_resources
+from growth_pipeline.events import schedules as event_schedules
+from growth_pipeline.events.partitions import daily_partitions
 from growth_pipeline.settings import load_settings
 
 LOCATION = "growth_pipeline"
@@ -55,9 +62,18 @@ RESOURCES: Mapping[str, Any] = {
     "lake": billing_resources.lake,
     "checkpoints": billing_resources.checkpoints,
     "engine": billing_resources.engine,
+    "queries": billing_resources.queries,
     "stripe": billing_resources.stripe,
     "billing_store": billing_resources.billing_store,
     "sweep_store": billing_resources.sweep_store,
+    "activity_store": event_resources.activity_store,
+    "activity_zone": event_resources.activity_zone,
+    "assertion_store": event_resources.assertion_store,
+    "cohort_store": cohort_resources.cohort_store,
+    "money_store": cohort_resources.money_store,
+    "cohort_entry": cohort_resources.cohort_entry,
+    "cohort_segments": cohort_resources.cohort_segments,
+    "cohort_week_start": cohort_resources.cohort_week_start,
     "audit_store": audit_resources.audit_store,
     "audit_grace": audit_resources.audit_grace,
     "audit_timing": audit_resources.audit_timing,
@@ -111,9 +127,13 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 billing_assets.mirror_backfill,
                 billing_assets.event_sweep,
                 billing_assets.drift,
+                event_assets.activity,
+                event_assets.billing_assertions,
                 audit_assets.findings,
                 audit_assets.report,
                 audit_assets.kept_reports,
+                cohort_assets.retention_cells,
+                cohort_assets.report,
                 alert_assets.outbox,
             ],
             jobs=[
@@ -124,6 +144,8 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 billing_assets.backfill_job,
                 billing_assets.sweep_job,
                 billing_assets.relist_job,
+                event_assets.verify_events_job,
+                cohort_schedules.refresh_cohorts_job,
                 alert_sensors.deliver_alerts_job,
             ],
             schedules=[
@@ -131,6 +153,8 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 audit_schedules.older_months_audit_schedule,
                 audit_schedules.weekly_report_cleaning_schedule,
                 billing_schedules.nightly_relist_schedule,
+                cohort_schedules.daily_cohorts_schedule,
+                event_schedules.daily_billing_assertions_schedule,
             ],
             sensors=[
                 audit_sensors.missing_audits_sensor,
@@ -192,11 +216,17 @@ def describe_assets() -> list[AssetFacts]:
             owners=list(spec.owners),
             kinds=sorted(spec.kinds),
             upstream=sorted(dep.asset_key.to_user_string() for dep in spec.deps),
-            partitions="month" if graph.get(spec.key).partitions_def else "",
+            partitions=_partition_in_words(graph.get(spec.key).partitions_def),
             checks=dict(sorted(checks.get(spec.key, {}).items())),
         )
         for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key)
     ]
+
+
+def _partition_in_words(partitions: dg.PartitionsDefinition[str] | None) -> str:
+    if isinstance(partitions, dg.DailyPartitionsDefinition):
+        return "day"
+    return "month" if partitions else ""
 
 
 @dataclass(frozen=True)
@@ -248,7 +278,7 @@ def launch(
     Raises: the GrowthError of the failing step; UsageError for a month that has no partition;
     ConfigurationError and RemoteUnavailableError when Dagster's own storage cannot be used.
     """
-    months = _check_months(partition_key, partition_range)
+    keys = _check_keys(job_name, partition_key, partition_range)
     with (
         _unwrapped(),
         _resources_of(resources or {}, dry_run=dry_run) as given,
@@ -263,17 +293,21 @@ def launch(
                 partition_key=partition_key,
                 asset_selection=[dg.AssetKey.from_user_string(name) for name in assets or ()],
                 run_config={**(run_config or {}), "loggers": _loggers(verbose=verbose)},
-                tags={**_tags(months, dry_run=dry_run), **(tags or {})},
+                tags={**_tags(keys, dry_run=dry_run), **(tags or {})},
             )
         )
         return _launched(result, given["lake"])
 
 
-def _check_months(key: str | None, keys: tuple[str, str] | None) -> tuple[str, str] | None:
-    """The range, after both its ends and the single key are known to be partitions.
+def _check_keys(
+    job_name: str, key: str | None, keys: tuple[str, str] | None
+) -> tuple[str, str] | None:
+    """The range, after both its ends and the single key are known to be partitions of the job.
 
-    Raises: UsageError naming the months that exist.
+    Raises: UsageError naming the months, or days, that exist.
     """
+    if isinstance(defs.resolve_job_def(job_name).partitions_def, dg.DailyPartitionsDefinition):
+        return _check_days(key, keys)
     known = monthly_partitions()
     for month in (*(keys or ()), *([key] if key else [])):
         if not known.has_partition_key(Month.parse(month).key):
@@ -285,6 +319,21 @@ def _check_months(key: str | None, keys: tuple[str, str] | None) -> tuple[str, s
             )
     if keys and keys[1] < keys[0]:
         raise UsageError(f"{keys[0]} is after {keys[1]}", remedy="give the earlier month first")
+    return keys
+
+
+def _check_days(key: str | None, keys: tuple[str, str] | None) -> tuple[str, str] | None:
+    known = daily_partitions()
+    for day in (*(keys or ()), *([key] if key else [])):
+        if not known.has_partition_key(day):
+            first, last = known.get_first_partition_key(), known.get_last_partition_key()
+            raise UsageError(
+                f"{day} is not a day between {first} and {last}",
+                remedy="write days as 2026-10-31; a day has to be over in UTC, and "
+                "GROWTH_HISTORY_START is the first month there is",
+            )
+    if keys and keys[1] < keys[0]:
+        raise UsageError(f"{keys[0]} is after {keys[1]}", remedy="give the earlier day first")
     return keys
 
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,8 @@ from growth_pipeline.core.periods import zone_of
 
 PLACEHOLDERS = ("changeme", "change_me", "your_", "xxx", "<", "example", "replace")
 STRIPE_API_VERSION = "2026-10-28.endive"
+SEGMENT_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+MOST_SEGMENTS = 10
 
 
 def _refuse_placeholder(value: SecretStr | None) -> SecretStr | None:
@@ -37,6 +39,13 @@ def _refuse_placeholder(value: SecretStr | None) -> SecretStr | None:
     text = value.get_secret_value().lower()
     if any(text.startswith(word) or text.endswith(word) for word in PLACEHOLDERS):
         raise ValueError("is a placeholder")
+    return value
+
+
+def split_at_commas(value: Any) -> Any:
+    """A text as the list of its parts; anything else as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
@@ -92,9 +101,7 @@ class StripeSettings(BaseModel):
     @field_validator("webhook_secrets", "connected_accounts", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
+        return split_at_commas(value)
 
     @field_validator("connected_accounts")
     @classmethod
@@ -244,6 +251,62 @@ class AlertSettings(BaseModel):
         return found
 
 
+class EventSettings(BaseModel):
+    """How product events are received, and counted by day."""
+
+    timezone: str = Field(
+        "UTC", description="Zone (IANA) of the local days of activity in the lake, and of cohorts."
+    )
+    key_events_per_second: int = Field(
+        20_000,
+        ge=0,
+        description="Events a second that one write key may tell, over ten seconds, in each web "
+        "process; who tells more is answered 429. 0: no bound.",
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            zone_of(value)
+        except UsageError as error:
+            raise ValueError(error.message) from None
+        return value
+
+
+class CohortSettings(BaseModel):
+    """How cohorts are cut that are published; their zone is that of activity."""
+
+    entry: Literal["signup", "first_activity", "first_payment"] = Field(
+        "signup",
+        description="What puts a user into a cohort. Cohorts of another one are made beside those "
+        "that are there.",
+    )
+    week_start: Literal[
+        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
+    ] = Field("monday", description="First day of a week. Another one computes all weeks again.")
+    segments: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Properties of users (as plan, country) by which cohorts are split too, by "
+        "commas, at most 10: traits of identify calls, or what growth adopt and growth events "
+        "import name.",
+    )
+
+    @field_validator("segments", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return split_at_commas(value)
+
+    @field_validator("segments")
+    @classmethod
+    def _are_names(cls, value: list[str]) -> list[str]:
+        if not all(re.fullmatch(SEGMENT_NAME, name) for name in value):
+            raise ValueError("a property has letters, digits, _ and -, at most 63")
+        if len(value) > MOST_SEGMENTS:
+            raise ValueError(f"more than {MOST_SEGMENTS} properties")
+        return list(dict.fromkeys(value))
+
+
 class EngineSettings(BaseModel):
     """Bounds of the analytics engine."""
 
@@ -253,6 +316,29 @@ class EngineSettings(BaseModel):
         "the process needs about 500 MiB more.",
     )
     threads: int | None = Field(None, gt=0, description="Threads; empty: all cores.")
+    backend: Literal["duckdb", "spark"] = Field(
+        "duckdb",
+        description="Where cohorts are computed: in this process, or on a Spark cluster "
+        "that reaches the lake.",
+    )
+    url: SecretStr | None = Field(
+        None,
+        description="Of the cluster: spark://host:7077, or sc://host:15002 (Spark Connect; may "
+        "carry a token).",
+    )
+
+    @model_validator(mode="after")
+    def _cluster_has_address(self) -> EngineSettings:
+        if self.backend == "spark" and not self.cluster_url:
+            raise ValueError("with backend spark the engine needs url, as spark://host:7077")
+        return self
+
+    @property
+    def cluster_url(self) -> str | None:
+        """Address of the cluster that computes cohorts; None: this process does."""
+        if self.backend != "spark" or self.url is None:
+            return None
+        return self.url.get_secret_value()
 
 
 class WebSettings(BaseModel):
@@ -307,6 +393,8 @@ class Settings(BaseSettings):
     audit: AuditSettings = Field(default_factory=AuditSettings)
     reports: ReportSettings = Field(default_factory=ReportSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
+    cohorts: CohortSettings = Field(default_factory=CohortSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     web: WebSettings = Field(default_factory=WebSettings)
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from growth_pipeline.storage.engine import Engine
     from growth_pipeline.storage.lake import Lake
     from growth_pipeline.storage.postgres import Database
+    from growth_pipeline_tests.fakes.ingest_server import IngestServer
     from growth_pipeline_tests.fakes.running_demo import RunningDemo
 
 _ACCEPTANCE = "acceptance_line"
@@ -214,10 +216,23 @@ def migrated_template(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
     """Address of a new, migrated, empty database of this test."""
+    with _new_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """The same for all tests of a module: what they leave is there for the next."""
+    with _new_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@contextmanager
+def _new_database(server: PostgresServer, template: str) -> Iterator[str]:
     name = f"growth_test_{uuid.uuid4().hex[:12]}"
-    _execute(postgres_server, f"create database {name} template {migrated_template}")
-    yield postgres_server.url(name)
-    _execute(postgres_server, f"drop database {name} with (force)")
+    _execute(server, f"create database {name} template {template}")
+    yield server.url(name)
+    _execute(server, f"drop database {name} with (force)")
 
 
 @pytest.fixture
@@ -236,6 +251,15 @@ def database(database_url: str) -> Iterator[Database]:
 
     with Database(database_url, max_size=8) as opened:
         yield opened
+
+
+@pytest.fixture
+def ingest_server(database_url: str, tmp_path: Path) -> Iterator[IngestServer]:
+    """The web app on a new database, with a write key, behind a real server on loopback."""
+    from growth_pipeline_tests.fakes.ingest_server import ingest_serving
+
+    with ingest_serving(database_url, tmp_path) as server:
+        yield server
 
 
 # --- a running demo ------------------------------------------------------------------------------

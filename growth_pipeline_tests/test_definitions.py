@@ -32,6 +32,8 @@ GROUPS = {
     ],
     "audit": ["audit/findings", "audit/report", "audit/kept_reports"],
     "alerts": ["alerts/outbox"],
+    "cohorts": ["cohorts/report", "cohorts/retention_cells"],
+    "events": ["events/activity", "events/billing_assertions"],
 }
 CHECKS = {
     "audit/findings": [
@@ -46,6 +48,17 @@ CHECKS = {
     ],
     "audit/report": ["files_are_whole"],
     "audit/kept_reports": ["newest_and_good_reports_are_there"],
+    "cohorts/report": ["files_are_whole"],
+    "cohorts/retention_cells": [
+        *(
+            "money_adds_up",
+            "no_cohort_shrinks",
+            "postgres_has_the_lakes_cells",
+            "rows_are_unique_and_whole",
+        ),
+        "segments_add_up",
+        "sizes_add_up_to_users",
+    ],
     "alerts/outbox": ["channels_take_alerts", "every_alert_arrived"],
     "billing/drift": ["drift_is_repaired", "mirror_says_what_stripe_says"],
     "billing/event_sweep": ["events_reach_back", "webhooks_bring_the_events"],
@@ -56,6 +69,12 @@ CHECKS = {
     ],
     "billing/mirror_backfill": ["every_object_was_taken"],
     **{key: ["files_are_complete"] for key in GROUPS["billing"] if key.endswith("_extract")},
+    "events/activity": [
+        "events_are_kept_or_dropped",
+        "somebody_counts",
+        "users_are_there_once_a_day",
+    ],
+    "events/billing_assertions": ["stripe_says_what_billing_events_say"],
     "billing/payments": ["currencies_are_known", "mirror_books_each_charge_once"],
 }
 
@@ -63,6 +82,8 @@ CHECKS = {
 JOBS = (
     *("audit_job", "book_job", "extract_job", "deliver_alerts_job"),
     *("backfill_job", "sweep_job", "relist_job", "clean_reports_job"),
+    "verify_events_job",
+    "refresh_cohorts_job",
 )
 
 
@@ -133,8 +154,9 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
     assert jobs == set(JOBS)
     assert {one.name: one.default_status for one in repository.schedule_defs} == dict.fromkeys(
         (
-            *("daily_audit_schedule", "nightly_relist_schedule"),
+            *("daily_audit_schedule", "nightly_relist_schedule", "daily_cohorts_schedule"),
             *("older_months_audit_schedule", "weekly_report_cleaning_schedule"),
+            "daily_billing_assertions_schedule",
         ),
         dg.DefaultScheduleStatus.RUNNING,
     )
@@ -167,8 +189,11 @@ def test_every_dependency_is_an_asset_that_exists(specs):
 
 def test_every_monthly_asset_has_the_same_months():
     graph = defs.get_repository_def().asset_graph
-    months = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()} - {None}
+    known = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()} - {None}
+    days = {one for one in known if isinstance(one, dg.DailyPartitionsDefinition)}
+    months = known - days
     assert len(months) == 1
+    assert {one.start for one in days} == {one.start for one in months}
 
 
 def test_audits_take_one_month_a_run_and_extracts_many():

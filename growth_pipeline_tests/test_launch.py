@@ -10,7 +10,7 @@ import pytest
 
 from growth_pipeline.alerts.sensors import checks_alert_sensor, run_failure_alert_sensor
 from growth_pipeline.billing.objects import STRIPE_OBJECTS, WHOLE_OBJECTS
-from growth_pipeline.core.errors import ConfigurationError, RemoteUnavailableError
+from growth_pipeline.core.errors import ConfigurationError, RemoteUnavailableError, UsageError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.definitions import build_defs, launch
 from growth_pipeline.storage.postgres import dagster_url
@@ -219,3 +219,16 @@ def test_a_recorded_audit_brings_its_checks_and_documents_along(
     assert (verdict.asset, verdict.month, verdict.passed) == ("audit/findings", "2025-10", True)
     assert json.loads(done.documents["json"])["run_id"] == done.run_id
     assert done.metadata["audit/findings"]["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"partition_key": "2025-10"}, "2025-10 is not a day"),
+        ({"partition_key": "2999-01-01"}, "2999-01-01 is not a day"),
+        ({"partition_range": ("2025-10-02", "2025-10-01")}, "2025-10-02 is after 2025-10-01"),
+    ],
+)
+def test_a_job_by_days_takes_days_that_are_over(dagster_home, resources, wanted, told):
+    with pytest.raises(UsageError, match=told):
+        launch("refresh_cohorts_job", **wanted, resources=resources)

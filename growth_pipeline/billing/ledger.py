@@ -44,10 +44,10 @@ from growth_pipeline.billing.store import (
     LedgerEntry,
     MirrorTurn,
     Question,
-    RowsRefusedError,
 )
 from growth_pipeline.billing.tables import ChargePart, ObjectKey
 from growth_pipeline.core.errors import ConfigurationError, UnknownValueError
+from growth_pipeline.storage.postgres import RowsRefusedError
 from growth_pipeline.stripe_api.versions import adapter_for
 
 Source = Literal["backfill", "sweep", "refetch", "relist"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from growth_pipeline.storage.engine import Engine
     from growth_pipeline.storage.lake import Lake
     from growth_pipeline.storage.postgres import Database
+    from growth_pipeline.storage.queries import Queries
     from growth_pipeline.stripe_api.client import StripeReader
 else:
     StripeReader = object  # Dagster resolves annotations at import; the real class brings httpx
@@ -70,6 +71,19 @@ def lake(_context: dg.InitResourceContext) -> Lake:
     from growth_pipeline.storage.lake import Lake
 
     return Lake(load_settings().resolved_lake_url)
+
+
+@dg.resource(
+    description="What computes cohorts: the engine, or the cluster of the settings.",
+    required_resource_keys={"engine"},
+)
+@contextmanager
+def queries(context: dg.InitResourceContext) -> Iterator[Queries]:
+    """The engine behind its small interface, or a cluster that is left after the run."""
+    from growth_pipeline.storage.cluster import queries_on
+
+    with queries_on(load_settings().engine.cluster_url, context.resources.engine) as chosen:
+        yield chosen
 
 
 @dg.resource(description="The analytics engine over the lake.")

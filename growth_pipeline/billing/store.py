@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
-import psycopg
 import stamina
 
 from growth_pipeline.billing import tables
@@ -21,13 +20,14 @@ from growth_pipeline.billing.inbox import ReceivedEvent
 from growth_pipeline.billing.payments import Payment
 from growth_pipeline.billing.schema_drift import WATCHED, FillRate, StatusCount
 from growth_pipeline.billing.tables import ChargePart, ObjectKey, as_arrays
-from growth_pipeline.core.errors import ConfigurationError, GrowthError, RemoteUnavailableError
+from growth_pipeline.core.errors import ConfigurationError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.storage.postgres import (
     AsyncDatabase,
     Connection,
     Database,
     OutcomeUnknownError,
+    clear_errors,
     copy_out,
     lock_partition,
 )
@@ -44,10 +44,6 @@ _EVENT_COLUMNS: Final = (
     *("created_ats", "received_ats", "sources", "bodies"),
 )
 _AGAIN: Final = stamina.AsyncRetryingCaller(attempts=2, wait_initial=0.05).on(OutcomeUnknownError)
-
-
-class RowsRefusedError(GrowthError):
-    """Postgres refuses a value of these rows, whatever the time: not retryable."""
 
 
 class EventKey(NamedTuple):
@@ -223,7 +219,7 @@ class BillingStore:
         A turn is short (one batch). Two writers take turns, so that a refund applied by one and
         its charge applied by the other never miss each other.
         """
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             lock_partition(connection, "billing", "mirror")
             yield MirrorTurn(connection)
 
@@ -233,7 +229,7 @@ class BillingStore:
         Idempotent; whoever has a key calls it before anything is written with that key.
         Raises: ConfigurationError when rows of the other mode are here, or may be.
         """
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             bound = _read_mode(connection)
             if bound is None:
                 lock_partition(connection, "billing", "mirror")  # nobody applies events meanwhile
@@ -245,7 +241,7 @@ class BillingStore:
 
     def bound_livemode(self) -> bool | None:
         """Whether this database is for live rows, or (False) test rows; None before any key."""
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             return _read_mode(connection)
 
     def inbox_counts(self) -> dict[str, int]:
@@ -278,19 +274,19 @@ class BillingStore:
 
         Their bytes stay as received.
         """
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             return connection.execute(
                 load_sql("billing/replay_events"), {"event_id": event_id}
             ).rowcount
 
     def known_states(self, keys: Iterable[ObjectKey]) -> dict[ObjectKey, State]:
         """Committed states of these objects; what an open turn has written is not among them."""
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             return tables.load_states(connection, keys)
 
     def load_payments(self, charges: Iterable[ObjectKey]) -> dict[ObjectKey, Payment]:
         """Committed payments of the mirror; what an open turn has written is not among them."""
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             return _load_payments(connection, charges)
 
     def find_witnesses(self, scope: Scope) -> list[ObjectKey]:
@@ -310,7 +306,7 @@ class BillingStore:
 
     def has_due_refetches(self, scope: Scope, *, now: datetime) -> bool:
         """Whether Stripe is to be asked about an object of a scope by now."""
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             parameters = {**scope._asdict(), "now": now}
             row = connection.execute(load_sql("billing/find_due_refetch"), parameters).fetchone()
         return row is not None
@@ -329,13 +325,13 @@ class BillingStore:
         Grain: one row of billing.payments. Shapes: ordered by created_at, charge_id, payment_id.
         """
         parameters = {**scope._asdict(), "start": start, "end": end}
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             return copy_out(connection, load_sql("billing/export_payments"), parameters)
 
     def _rows(
         self, statement: str, parameters: Mapping[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
-        with _clear_errors(), self._database.connection() as connection:
+        with clear_errors(), self._database.connection() as connection:
             found = connection.execute(load_sql(f"billing/{statement}"), parameters or {})
             return found.fetchall()
 
@@ -355,7 +351,7 @@ class AsyncInbox:
         """
         rows = as_arrays(_EVENT_COLUMNS, events)
         statement = load_sql("billing/insert_events")
-        with _clear_errors():
+        with clear_errors():
             try:
                 await self._database.execute(statement, rows)
             except OutcomeUnknownError:
@@ -384,13 +380,13 @@ class MirrorTurn:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Statements that may be refused; if they are, nothing of them stays."""
-        with _clear_errors(), self._connection.transaction():
+        with clear_errors(), self._connection.transaction():
             yield
 
     @contextmanager
     def trial(self) -> Iterator[None]:
         """Statements of which nothing stays, whatever they do."""
-        with _clear_errors(), self._connection.transaction(force_rollback=True):
+        with clear_errors(), self._connection.transaction(force_rollback=True):
             yield
 
     def claim(self, limit: int, after: tuple[datetime, str] | None) -> list[WaitingEvent]:
@@ -714,26 +710,3 @@ def _payment_row(key: ObjectKey, payment: Payment) -> tuple[Any, ...]:
         payment.settlement_currency,
         payment.created_at,
     )
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Translate what psycopg says about our own tables and values; the rest passes."""
-    try:
-        yield
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise RemoteUnavailableError(
-            "the database has not got the tables of this version yet", remedy="run growth migrate"
-        ) from error
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
-        raise _refused(error) from error
-    except psycopg.OperationalError as error:
-        if isinstance(error, psycopg.errors.ProgramLimitExceeded):
-            raise _refused(error) from error
-        raise
-
-
-def _refused(error: psycopg.Error) -> RowsRefusedError:
-    """Without the server's detail line: it quotes the row, and rows hold customer data."""
-    said = error.diag.message_primary or type(error).__name__
-    return RowsRefusedError(f"Postgres refuses a value: {error.sqlstate or 'client'} {said}")

@@ -30,6 +30,15 @@ _WIDTH: Final = 460
 _BAR: Final = 22
 _COLUMNS_HEIGHT: Final = 150
 _OPEN_OPACITY: Final = 0.45
+_HEATMAP_WIDTH: Final = 760
+_LINE: Final = "#2b6cb0"
+# Ten steps of one blue; each has a contrast of 4.5:1 or more with the ink that is printed on it.
+_RAMP: Final = (
+    *("#f7fbff", "#e8f1fa", "#d6e6f4", "#c1d9ed", "#a6cae4"),
+    *("#86b7da", "#2f74b5", "#235f9f", "#184c87", "#0c3a6b"),
+)
+_WHITE_FROM: Final = 0.6
+_BLACK: Final = "#101828"
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PICTURE_LIMIT: Final = 100_000  # bytes; a picture in an event log must stay small
 
@@ -109,6 +118,113 @@ def column_chart(
     )
     chart = (parts + words).properties(title=title, width=width, height=_COLUMNS_HEIGHT)
     return _plain(chart, values)
+
+
+def heatmap(
+    rows: Rows,
+    *,
+    column: str,
+    row: str,
+    share: str,
+    label: str,
+    open_field: str,
+    title: str,
+    width: int = _HEATMAP_WIDTH,
+) -> Spec:
+    """Shares as a grid on one blue ramp of 10 steps from 0 to 100 %, each cell with its words.
+
+    Columns and rows in the order of the rows. The colour of a share above 1 is that of 1; its words
+    are not cut. Cells whose `open_field` is true are pale with a dashed border: not over. A share
+    of None is not drawn. Shapes: no rows give an empty plot with its title.
+    """
+    values = [dict(one) for one in rows]
+    base = alt.Chart(alt.InlineData(values=values)).encode(
+        x=alt.X(f"{column}:N", sort=None, title=None, axis=alt.Axis(orient="top", labelAngle=0)),
+        y=alt.Y(f"{row}:N", sort=None, title=None),
+    )
+    shades = alt.Scale(type="quantize", domain=[0, 1], range=list(_RAMP), clamp=True)
+    drawn = f"isValid(datum['{share}'])"
+    cells = (
+        base.transform_filter(drawn)
+        .mark_rect(stroke=QUIET)
+        .encode(
+            color=alt.Color(f"{share}:Q", scale=shades, legend=None),
+            opacity=alt.condition(
+                f"datum['{open_field}']", alt.value(_OPEN_OPACITY), alt.value(1.0)
+            ),
+            strokeDash=alt.condition(
+                f"datum['{open_field}']", alt.value([3, 2]), alt.value([1, 0])
+            ),
+        )
+    )
+    words = (
+        base.transform_filter(drawn)
+        .mark_text(fontSize=9)
+        .encode(
+            text=f"{label}:N",
+            color=alt.condition(
+                f"datum['{share}'] >= {_WHITE_FROM} && !datum['{open_field}']",
+                alt.value("white"),
+                alt.value(_BLACK),
+            ),
+        )
+    )
+    # On the ground itself words take the theme's ink, which a dark page changes.
+    bare = base.transform_filter(f"!{drawn}").mark_text(fontSize=9).encode(text=f"{label}:N")
+    chart = (cells + words + bare).properties(title=title, width=width, height=alt.Step(_BAR))
+    return _plain(chart, values)
+
+
+def curve_chart(
+    rows: Rows,
+    *,
+    place: str,
+    share: str,
+    low: str,
+    high: str,
+    title: str,
+    width: int = _HEATMAP_WIDTH,
+) -> Spec:
+    """Shares along whole-numbered places as a line in its band of uncertainty, from 0 to 100 %.
+
+    Shapes: a share of None leaves a gap; no rows give an empty plot with its title.
+    """
+    values = [dict(one) for one in rows]
+    percent = alt.Axis(format=".0%", title=None, tickCount=5, grid=True)
+    scale = alt.Scale(domain=[0, 1], clamp=True)
+    base = alt.Chart(alt.InlineData(values=values)).encode(
+        x=alt.X(f"{place}:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1))
+    )
+    band = base.mark_area(opacity=0.25, color=_LINE).encode(
+        y=alt.Y(f"{low}:Q", axis=percent, scale=scale, title=None), y2=f"{high}:Q"
+    )
+    line = base.mark_line(point=True, color=_LINE, invalid="break-paths-show-domains").encode(
+        y=alt.Y(f"{share}:Q", axis=percent, scale=scale, title=None)
+    )
+    chart = (band + line).properties(title=title, width=width, height=_COLUMNS_HEIGHT)
+    return _plain(chart, values)
+
+
+def amount_chart(
+    rows: Rows,
+    *,
+    place: str,
+    amount: str,
+    title: str,
+    width: int = _HEATMAP_WIDTH,
+) -> Spec:
+    """Amounts of one unit along whole-numbered places as a line on its own scale.
+
+    Shapes: an amount of None leaves a gap; no rows give an empty plot with its title.
+    """
+    values = [dict(one) for one in rows]
+    base = alt.Chart(alt.InlineData(values=values)).encode(
+        x=alt.X(f"{place}:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1))
+    )
+    line = base.mark_line(point=True, color=_LINE, invalid="break-paths-show-domains").encode(
+        y=alt.Y(f"{amount}:Q", axis=alt.Axis(title=None, tickCount=5, grid=True), title=None)
+    )
+    return _plain(line.properties(title=title, width=width, height=_COLUMNS_HEIGHT), values)
 
 
 def in_dark(spec: Spec) -> Spec:

@@ -91,12 +91,17 @@ def _currency_text(text: str, currency: str) -> str:
 # --- a whole document ----------------------------------------------------------------------------
 
 
-def render_markdown(document: Document) -> str:
+def render_markdown(document: Document, *, captions: bool = False) -> str:
     """The document as Markdown: nothing is loaded, and only safe addresses become links.
 
+    `captions`: whether a line above each table says what it shows, where no heading does.
     Shapes: one heading of level 1 on the first line; blocks are set apart by an empty line.
     """
-    blocks = [f"# {prose(document.title)}", *map(_block, document.blocks)]
+    blocks = [f"# {prose(document.title)}"]
+    for block in document.blocks:
+        if captions and isinstance(block, Table):
+            blocks.append(_line(f"{block.caption}:"))
+        blocks.append(_block(block))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

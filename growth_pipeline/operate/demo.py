@@ -176,7 +176,10 @@ class _Demo:
         extracted = workers.begin("extract")  # reads Stripe, so it need not wait for the webhooks
         workspace = crew.start_code(runtime)
         crew.start_ui(workspace, ui)
+        cohorts: Path | None = None
         if delivery is not None:
+            self._step("the application tells what people do in the product")
+            self._tell_usage(sandbox, web, database_url)
             self._finish_delivery(sandbox, delivery, database_url)
             self._step("booking all months again from the mirror")
             workers.wait_for(workers.begin("book"))
@@ -184,11 +187,17 @@ class _Demo:
             self._play("application", sandbox, database_url)
             self._step("somebody changes books and access by hand")
             self._play("tamper", sandbox, database_url)
+            cohorts = (
+                workers.begin_cohorts()
+            )  # their money needs the books and the users' customers
             self._record = replace(self._record, done=True)
             _write(self._folder / _RECORD, json.dumps(asdict(self._record)))
         workers.wait_for(extracted)
         self._step("auditing every month against Stripe")
         reports = workers.audit(on_progress=self._step)
+        if cohorts is not None:
+            self._step("rolling up activity and computing cohorts")
+            workers.wait_for(cohorts)
         alerted = workers.begin_alert(reports)
         crew.start_daemon(workspace)
         crew.wait_for(f"{ui.url}/server_info", what="Dagster's UI")
@@ -251,12 +260,22 @@ class _Demo:
                 seconds=_STEP_SECONDS,
             )
 
-    def _play(self, part: str, sandbox: Sandbox, database_url: str) -> None:
-        """Let the company's own programs write into the database: its application, its people."""
-        variables = {**inherited(), "SANDBOX_DATABASE_URL": database_url}
+    def _tell_usage(self, sandbox: Sandbox, web: Address, database_url: str) -> None:
+        """Let the company's application send its product events to the ingest, as any would."""
+        # Imported once the first page stands, which it would hold up.
+        from growth_pipeline.events.ingest.ingest_store import IngestStore
+
+        with Database(database_url, application_name="growth demo") as database:
+            made = IngestStore(database).create_key("product", (), now=datetime.now(UTC))
+        key = {"SANDBOX_WRITE_KEY": made.key}
+        self._play("usage", sandbox, database_url, "--ingest", web.url, **key)
+
+    def _play(self, part: str, sandbox: Sandbox, database_url: str, *more: str, **env: str) -> None:
+        """Let one of the company's own programs do its part: its application, its people."""
+        variables = {**inherited(), "SANDBOX_DATABASE_URL": database_url, **env}
         crew = Crew(self._supervisor, variables, self._folder)
         child = crew.start(
-            f"sandbox-{part}", _SANDBOX, part, "--control", sandbox.url, may_end=True
+            f"sandbox-{part}", _SANDBOX, part, "--control", sandbox.url, *more, may_end=True
         )
         self._supervisor.wait_until(
             lambda: child.process.poll() is not None, what=child.name, seconds=_STEP_SECONDS
@@ -285,6 +304,7 @@ class _Demo:
             "GROWTH_STRIPE__ENDPOINT_REQUESTS_PER_SECOND": _RATE,
             # A sweep would bring the webhooks that are lost on purpose, for the audit to find.
             "GROWTH_STRIPE__SWEEP_MINUTES": "0",
+            "GROWTH_COHORTS__SEGMENTS": "country",
             "GROWTH_WEB__PORT": str(web.port),
             "GROWTH_WEB__DAGSTER_PORT": str(ui.port),
             "GROWTH_WEB__DAGSTER_URL": ui.url,
@@ -376,6 +396,10 @@ class Workers:
             self._supervisor.watch()
             time.sleep(_POLL_SECONDS)
         return [json.loads(path.read_bytes()) for path in sorted(results)]
+
+    def begin_cohorts(self) -> Path:
+        """Roll up what people did, and compute cohorts and their report, beside the other jobs."""
+        return self.begin("cohorts", worker=self._workers[-1])
 
     def begin_alert(self, reports: list[dict[str, Any]]) -> Path | None:
         """Alert about the newest audit that failed, as the daemon does once it runs."""

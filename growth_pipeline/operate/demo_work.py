@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ _LOOK_SECONDS = 0.5
 
 
 def work(task: dict[str, Any], folder: Path) -> None:
-    """Do one task: `{"do": "extract" | "book" | "audit" | "alert", "first": month, "last": month}`.
+    """Do one task: `{"do": …, "first": month, "last": month}`.
 
-    An alert is about one run, `run_id`. Afterwards `<do>-<last>.json` lies in the folder, whole;
-    after an audit it is the report.
+    `do`: extract, book, audit, alert (about one run, `run_id`) or cohorts (of every day that is
+    over). Afterwards `<do>-<last>.json` lies in the folder, whole; after an audit it is the report.
     Raises: the GrowthError of the step that failed.
     """
     result = b"{}"
@@ -36,6 +37,9 @@ def work(task: dict[str, Any], folder: Path) -> None:
     elif task["do"] == "alert":
         about = {"run_id": task["run_id"]}
         launch("deliver_alerts_job", run_config={"ops": {"alerts__outbox": {"config": about}}})
+    elif task["do"] == "cohorts":
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        launch("refresh_cohorts_job", partition_range=(f"{task['first']}-01", str(yesterday)))
     else:
         launch(f"{task['do']}_job", partition_range=(task["first"], task["last"]))
     name = f"{task['do']}-{task['last']}.json"

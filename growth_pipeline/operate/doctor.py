@@ -8,10 +8,11 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from growth_pipeline.billing.sweep import LostSpan
 from growth_pipeline.billing.sweep_store import SweepStore
 from growth_pipeline.core.errors import ConfigurationError, ExitCode, GrowthError
 from growth_pipeline.core.ids import Scope
+from growth_pipeline.events.ingest.counts import DROPPED, Outcome
+from growth_pipeline.events.ingest.ingest_store import IngestStore, KnownKey
 from growth_pipeline.operate.home import (
     Home,
     bind_stripe_mode,
@@ -41,6 +44,7 @@ from growth_pipeline.operate.store import (
     tables_without_row_security,
 )
 from growth_pipeline.settings import Settings, load_settings
+from growth_pipeline.storage.cluster import find_cluster
 from growth_pipeline.storage.migrations import head, pending
 from growth_pipeline.storage.postgres import Database
 from growth_pipeline.stripe_api.access import StripeAccess, access_of
@@ -110,6 +114,7 @@ def examine() -> Iterator[Check]:
         ("stripe", lambda: examine_stripe(settings)),
         ("webhooks", lambda: examine_webhooks(settings)),
         ("lake", lambda: _lake(settings)),
+        ("engine", lambda: examine_engine(settings)),
         ("alerts", lambda: _alerts(settings)),
     ]
     for name, probe in probes:
@@ -173,6 +178,7 @@ def _schema(home: Home, settings: Settings) -> Iterator[Check]:
     if settings.stripe.api_key is not None and not home.is_demo:
         yield from _guarded("sweep", lambda: _sweep(home, settings))
     yield from _guarded("inbox", lambda: _inbox(home))
+    yield from _guarded("events", lambda: _events(home))
     bare = tables_without_row_security(home.database_url)
     if bare:
         sentence = f"row security is off on {', '.join(bare)}"
@@ -203,6 +209,46 @@ def _inbox(home: Home) -> Iterator[Check]:
         yield Check("inbox", "warn", sentence, "growth webhooks list")
     else:
         yield Check("inbox", "ok", f"{sum(counts.values())} events, none set aside")
+
+
+def _events(home: Home) -> Iterator[Check]:
+    today = datetime.now(UTC).date()
+    with Database(home.database_url, application_name="growth doctor") as database:
+        store = IngestStore(database)
+        since = today - timedelta(days=1)
+        keys = store.keys(since)
+        without_key, letters = store.counts_without_key(since), store.count_letters()
+    yield from judge_events(keys, without_key, sum(letters.values()))
+
+
+def judge_events(
+    keys: Sequence[KnownKey], without_key: Mapping[str, int], letters: int
+) -> Iterator[Check]:
+    """Whether events arrive whole; counts are those of today and yesterday (UTC).
+
+    Requests that SDKs gave up at once are named by key: what they carried is lost.
+    """
+    active = [key for key in keys if key.revoked_at is None]
+    if not active:
+        sentence = "no active write key: events are not received"
+        yield Check("events", "ok", f"{sentence}; growth events keys create makes one")
+    counts = Counter({"no key": _lost(without_key)})
+    counts.update({f"{key.source} ({key.shown}...)": _lost(key.counts) for key in keys})
+    lost = [f"{name} {count}" for name, count in counts.items() if count]
+    if lost:
+        sentence = f"requests refused for good since yesterday: {', '.join(lost)}"
+        yield Check("events", "warn", sentence, "growth events keys list")
+    elif letters:
+        sentence = f"{letters} rejected calls wait, each with its reason"
+        yield Check("events", "warn", sentence, "growth events dead-letters list")
+    elif active:
+        stored = sum(key.counts.get(Outcome.STORED, 0) for key in keys)
+        sentence = f"{len(active)} active write key(s), {stored} events since yesterday"
+        yield Check("events", "ok", sentence)
+
+
+def _lost(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(outcome, 0) for outcome in DROPPED)
 
 
 def _sweep(home: Home, settings: Settings) -> Iterator[Check]:
@@ -399,6 +445,17 @@ def _lake(settings: Settings) -> Iterator[Check]:
         yield Check("lake", "warn", f"only {free >> 20} MiB free in {above}", "free disk space")
     else:
         yield Check("lake", "ok", f"{folder}, {free >> 30} GiB free")
+
+
+def examine_engine(settings: Settings) -> Iterator[Check]:
+    """Where cohorts are computed, where the settings name a cluster; connects, computes nothing."""
+    if settings.engine.cluster_url is None:
+        return
+    place = find_cluster(settings.engine.cluster_url)
+    yield Check("engine", "ok", f"a Spark cluster answers at {place}")
+    if "://" not in settings.resolved_lake_url:
+        fix = "see that the folder is the same on every worker, or set GROWTH_LAKE_URL"
+        yield Check("engine", "warn", "the cluster must reach the lake, which is a folder", fix)
 
 
 def _writable(folder: Path) -> bool:

@@ -24,13 +24,18 @@ def log_for_a_person(say: Callable[[str], None]) -> None:
             structlog.dev.ConsoleRenderer(colors=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_on_stderr,
     )
 
     def tell(details: RetryDetails) -> None:
         say(f"{details.caused_by}: trying again in {details.wait_for:.1f} s")
 
     set_on_retry_hooks([tell])
+
+
+def _on_stderr(*_: object) -> structlog.PrintLogger:
+    """Wherever stderr is when a record is written: a command may outlive the one it began with."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def _one_line(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

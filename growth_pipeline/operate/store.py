@@ -16,7 +16,7 @@ from growth_pipeline.storage.sql import load_sql
 
 Mode = Literal["demo", "real"]
 
-SCHEMAS = ("alerts", "audit", "billing", "operate", "stripe")
+SCHEMAS = ("activity", "alerts", "audit", "billing", "cohorts", "events", "operate", "stripe")
 
 
 def claim_mode(url: str, mode: Mode) -> None:

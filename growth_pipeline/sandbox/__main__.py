@@ -30,6 +30,7 @@ from growth_pipeline.sandbox.shapes import API_VERSION
 from growth_pipeline.sandbox.store import Store
 from growth_pipeline.sandbox.stripe_server import Access, Tenant
 from growth_pipeline.sandbox.tamper import MissingRowsError, tamper
+from growth_pipeline.sandbox.usage import tell
 from growth_pipeline.sandbox.versions import family_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -174,6 +175,29 @@ def application_command(
         _console.print(f"application: {error}", style="red")
         raise typer.Exit(1) from None
     _console.print(f"the application has {count} users and entitlements")
+
+
+@app.command("usage")
+def usage_command(
+    *,
+    control: Control,
+    ingest: Annotated[str, typer.Option(help="Address of the product's web app.")],
+    write_key: Annotated[
+        str,
+        typer.Option(envvar="SANDBOX_WRITE_KEY", show_envvar=True, help="Key of its ingest."),
+    ],
+    api_key: str = "rk_test_sandbox",
+) -> None:
+    """Tell an event ingest what people did in the company's product; twice is once."""
+    headers = {"X-Sandbox-Key": api_key}
+    try:
+        answer = httpx.get(f"{control}/_sandbox/usage", headers=headers, trust_env=False)
+        answer.raise_for_status()
+        count = tell(ingest, write_key, map(orjson.loads, answer.iter_lines()))
+    except (httpx.HTTPError, RuntimeError) as error:
+        _console.print(f"usage: {error}", style="red")
+        raise typer.Exit(1) from None
+    _console.print(f"{count} product events were told")
 
 
 @app.command("tamper")

@@ -27,6 +27,7 @@ from growth_pipeline.sandbox.names import DAY, HOUR, Names, add_months, month_ke
 from growth_pipeline.sandbox.payouts import pay_out
 from growth_pipeline.sandbox.store import TRIED_SINCE, Store
 from growth_pipeline.sandbox.stories import STORIES, begin
+from growth_pipeline.sandbox.usage import MOST_PEOPLE, PEOPLE, person_of
 
 _GOLDEN = 0.6180339887498949
 # Stripe keeps events for 30 days; a big company is given no older ones either.
@@ -34,7 +35,7 @@ EVENT_DAYS = 30
 # So long Stripe tries to deliver an event.
 TRIED_DAYS = 3
 # Part of a kept company's file name: raise it when the same company would come out otherwise.
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def build(
         tiers = tiers_of(world.catalogue.plan_of(price), price["currency"])
         store.set_fact(f"tiers/{price['id']}", tiers)
     redeemed = dict.fromkeys(world.catalogue.coupons, 0)
+    people: list[Json] = []
     total = company.customers * company.scale
     for index in range(total):
         life = Life(world, index, _signs_up_at(company, index))
@@ -120,6 +122,8 @@ def build(
         store.write(life.journal)
         store.write_ledger(ledger_rows(life))
         store.write_application(application_rows(life))
+        if index < MOST_PEOPLE and (person := person_of(life)):
+            people.append(person)
         if life.coupon:
             redeemed[life.coupon] += 1
         if on_progress and index % 100 == 0:
@@ -128,6 +132,7 @@ def build(
         world.catalogue.coupons[coupon_id]["times_redeemed"] = times
     store.write(shop)
     store.flush()
+    store.set_fact(PEOPLE, people)
     pay_out(store, world)
     store.set_fact(TRIED_SINCE, company.as_of - TRIED_DAYS * DAY)
     store.finish()

@@ -23,6 +23,7 @@ from growth_pipeline.sandbox.names import DAY
 from growth_pipeline.sandbox.planting import plant
 from growth_pipeline.sandbox.store import Store
 from growth_pipeline.sandbox.stripe_server import Access, StripeServer, Tenant
+from growth_pipeline.sandbox.usage import PEOPLE, calls_of
 from growth_pipeline.sandbox.versions import family_of
 from growth_pipeline.sandbox.view import event_body
 from growth_pipeline.sandbox.webhooks import Deliveries, Delivery, Form, Order
@@ -74,6 +75,7 @@ def create_app(
             control("events", "GET", controls.show_events),
             control("truth", "GET", controls.show_truth),
             control("application", "GET", controls.show_application),
+            control("usage", "GET", controls.show_usage),
             control("plant", "POST", controls.plant),
             control("faults", "POST", controls.add_fault),
             control("faults", "GET", controls.show_faults),
@@ -208,6 +210,16 @@ class _Controls:
         """What the company's application holds, one `[table, row]` a line; before tampering."""
         tenant = self._tenant(request.query_params.get("account"))
         lines = (orjson.dumps(row) + b"\n" for row in tenant.store.application())
+        return StreamingResponse(_in_blocks(lines), media_type="application/x-ndjson")
+
+    def show_usage(self, request: Request, _: Json) -> Response:
+        """What people did in the product, one call of the Segment protocol a line."""
+        tenant = self._tenant(request.query_params.get("account"))
+        lines = (
+            orjson.dumps(call) + b"\n"
+            for person in tenant.store.fact(PEOPLE)
+            for call in calls_of(person, tenant.company.as_of)
+        )
         return StreamingResponse(_in_blocks(lines), media_type="application/x-ndjson")
 
     def plant(self, _: Request, body: Json) -> Response:

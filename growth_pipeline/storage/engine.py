@@ -5,6 +5,7 @@ Queries live in `sql/<slice>/`; nothing here knows what they compute.
 
 from __future__ import annotations
 
+import glob
 import shutil
 import tempfile
 import time
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-Table: TypeAlias = "Sequence[str] | pl.DataFrame | pa.Table"
-"""Paths of Parquet files with the same columns, or a frame."""
+Table: TypeAlias = "Sequence[str] | TextFile | pl.DataFrame | pa.Table"
+"""Paths of Parquet files with the same columns, a file that people made, or a frame."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,23 @@ class CreatedBetween(Sequence[str]):
         """The limits in SQL."""
         upper = "" if self.end is None else f" and created < {int(self.end)}"
         return f"created >= {int(self.start)}{upper}"
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """One file that people made, with the columns a query wants as text, and `row_number`.
+
+    `columns`: name in the query -> name in the file, None where the file has no such column (it is
+    null then). `header`: all columns of a CSV file with a header line, in order; None for Parquet.
+    Shapes: an empty field is null; `row_number` counts from 0 in Parquet and is null in CSV, where
+    a record may span lines. Empty lines are no rows.
+    """
+
+    path: str
+    columns: Mapping[str, str | None]
+    header: tuple[str, ...] | None = None
+    delimiter: str = ","
+    gzipped: bool = False
 
 
 _DAY_SECONDS = 86_400
@@ -150,18 +168,26 @@ class Engine:
         with self._tables(tables) as connection:
             arrow = connection.sql(sql, params=dict(params) if params else None).to_arrow_table()
         frame: pl.DataFrame = pl.from_arrow(arrow)  # type: ignore[assignment]
-        return _with_whole_numbers(frame)
+        return with_whole_numbers(frame)
 
     def spool(self) -> Spool:
         """A folder beside the engine's own for files that `query_to_file` and others fill."""
         return Spool(self._temp_dir)
 
     def query_to_file(
-        self, sql: str, tables: Mapping[str, Table], spool: Spool, name: str
+        self,
+        sql: str,
+        tables: Mapping[str, Table],
+        spool: Spool,
+        name: str,
+        *,
+        joins_as_written: bool = False,
     ) -> SpoolFile:
         """Result of one query as a Parquet file of the spool, without holding it in memory.
 
         The query takes no bound values: what has some is collected before it is written.
+        `joins_as_written`: the right side of a join is the one held in memory; for a source whose
+        size the engine cannot know, as a CSV file, which it may else take for the smaller side.
         Raises: as `query`.
         """
         import pyarrow.parquet as pq
@@ -169,6 +195,8 @@ class Engine:
         path = spool.folder / f"{name}.parquet"
         with self._tables(tables) as connection:
             connection.execute("set preserve_insertion_order = false")
+            if joins_as_written:
+                connection.execute("set disabled_optimizers = 'join_order,build_side_probe_side'")
             connection.sql(sql).write_parquet(str(path), compression="lz4")
         return SpoolFile(str(path), pq.read_metadata(path).num_rows)
 
@@ -208,6 +236,8 @@ def _register(connection: duckdb.DuckDBPyConnection, name: str, table: Table) ->
         connection.register(name, table.to_arrow())
     elif isinstance(table, pa.Table):
         connection.register(name, table)
+    elif isinstance(table, TextFile):
+        _register_text(connection, name, table)
     else:
         _register_files(connection, name, table)
 
@@ -228,7 +258,47 @@ def _register_files(connection: duckdb.DuckDBPyConnection, name: str, paths: Seq
     files.create_view(name)
 
 
-def _with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+def _register_text(connection: duckdb.DuckDBPyConnection, name: str, file: TextFile) -> None:
+    """A view in which every wanted column is text: what the file says, not what an engine guesses.
+
+    A CSV file's columns are read by place, so that no name in it can mean anything to the engine.
+    """
+    import duckdb
+
+    if file.header is None:
+        source = connection.read_parquet(
+            glob.escape(file.path), file_row_number=True, binary_as_string=True
+        )
+        names = {column: column for column in source.columns}
+        row_number: duckdb.Expression = duckdb.ColumnExpression("file_row_number")
+    else:
+        places = [f"c{place}" for place in range(len(file.header))]
+        source = connection.read_csv(
+            glob.escape(file.path),
+            auto_detect=False,
+            header=True,
+            sep=file.delimiter,
+            quotechar='"',
+            escapechar='"',
+            columns=dict.fromkeys(places, "VARCHAR"),
+            compression="gzip" if file.gzipped else "none",
+        )
+        names = dict(zip(file.header, places, strict=True))
+        row_number = duckdb.ConstantExpression(None)
+    wanted = [
+        (
+            duckdb.ConstantExpression(None)
+            if column is None
+            else duckdb.ColumnExpression(names[column])
+        )
+        .cast("VARCHAR")
+        .alias(target)
+        for target, column in file.columns.items()
+    ]
+    source.select(*wanted, row_number.cast("BIGINT").alias("row_number")).create_view(name)
+
+
+def with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     """DuckDB sums whole numbers in 128 bits, which Arrow carries as a decimal without decimals."""
     import polars as pl
 
@@ -253,7 +323,8 @@ def _translated(error: duckdb.Error, memory_limit: str) -> GrowthError:
     if isinstance(error, duckdb.OutOfMemoryException):
         return GrowthError(
             f"the query needs more than {memory_limit} and its spill folder: {said}",
-            remedy="raise GROWTH_ENGINE__MEMORY_LIMIT or free disk space under the state folder",
+            remedy="raise GROWTH_ENGINE__MEMORY_LIMIT (with files alone: --memory), or free disk "
+            "space under the state folder (with files alone: TMPDIR)",
         )
     if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
         return LakeUnreadableError(

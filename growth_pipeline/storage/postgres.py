@@ -35,6 +35,12 @@ Row: TypeAlias = tuple[Any, ...]
 _CONNECT_SECONDS = 10
 _CHECKOUT_SECONDS = 30
 _SILENT_MILLISECONDS = 10_000
+_NOT_NOW = frozenset({"08", "25", "40", "53", "55", "57", "58"})  # classes of SQLSTATE
+_OVER_A_LIMIT = "54"
+_OTHER_TABLES = (
+    *(errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction),
+    *(errors.InvalidColumnReference, errors.DatatypeMismatch),  # another key; another type
+)
 _SCHEME = re.compile(r"^(postgres|postgresql)(\+\w+)?$")
 
 
@@ -45,6 +51,10 @@ class OutcomeUnknownError(RemoteUnavailableError):
     """
 
     retryable = False
+
+
+class RowsRefusedError(GrowthError):
+    """Postgres refuses a value of these rows, whatever the time: not retryable."""
 
 
 class Database:
@@ -162,8 +172,8 @@ class AsyncDatabase:
     def __repr__(self) -> str:
         return f"AsyncDatabase({_where(self._conninfo)})"
 
-    async def execute(self, query: str, params: Mapping[str, Any]) -> None:
-        """Run one statement and commit it.
+    async def execute(self, query: str, params: Mapping[str, Any]) -> list[Row]:
+        """Run one statement and commit it; the rows it returns.
 
         Raises: RemoteUnavailableError when the database cannot be reached (retryable: nothing was
         stored), OutcomeUnknownError when it went away after the statement was sent,
@@ -171,7 +181,8 @@ class AsyncDatabase:
         """
         connection = self._idle.pop() if self._idle else await self._open()
         try:
-            await connection.execute(_code(query), params)
+            cursor = await connection.execute(_code(query), params)
+            return await cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             translated = _translated(error, connection, committing=True)
             if translated is error:
@@ -256,7 +267,7 @@ def copy_in(
     ).fetchone()
     if secured is None or not secured[0]:
         return _copy_rows(connection, target, columns, types, rows)
-    staging = _stage(connection, target, columns, types, rows)
+    staging = stage(connection, target, columns, types, rows)
     names = _names(columns)
     done = connection.execute(
         sql.SQL("insert into {} ({}) select {} from {}").format(target, names, names, staging)
@@ -283,7 +294,7 @@ def upsert(
     Raises: GrowthError when two of the rows have one key.
     """
     target = _qualified(table)
-    staging = _stage(connection, target, columns, types, rows)
+    staging = stage(connection, target, columns, types, rows)
     others = [name for name in columns if name not in set(key)]
     statement = sql.SQL(
         "insert into {target} as stored ({names}) select {names} from {staging} order by {key}"
@@ -303,6 +314,29 @@ def upsert(
             f"two rows for {table} have the same key ({', '.join(key)})",
             remedy="decide which one counts before writing",
         ) from error
+
+
+def stage(
+    connection: Connection,
+    table: str | sql.Identifier,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> sql.Identifier:
+    """The temporary table growth_staging with the rows, in the table's column types.
+
+    A second call in the transaction replaces it; it is gone with the transaction.
+    """
+    staging = sql.Identifier("growth_staging")
+    target = _qualified(table) if isinstance(table, str) else table
+    connection.execute(
+        sql.SQL(
+            "drop table if exists pg_temp.{0}; create temporary table {0} on commit drop as"
+            " select {1} from {2} with no data"
+        ).format(staging, _names(columns), target)
+    )
+    _copy_rows(connection, staging, columns, types, rows)
+    return staging
 
 
 def copy_out(
@@ -391,25 +425,6 @@ def _update(columns: Sequence[str], where: str | None) -> sql.Composed:
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in columns
     )
     return sql.SQL("update set {} {}").format(changes, _clause("where", where))
-
-
-def _stage(
-    connection: Connection,
-    target: sql.Identifier,
-    columns: Sequence[str],
-    types: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> sql.Identifier:
-    """A temporary table with the rows and the target's column types; gone with the transaction."""
-    staging = sql.Identifier("growth_staging")
-    connection.execute(
-        sql.SQL(
-            "drop table if exists pg_temp.{0}; create temporary table {0} on commit drop as"
-            " select {1} from {2} with no data"
-        ).format(staging, _names(columns), target)
-    )
-    _copy_rows(connection, staging, columns, types, rows)
-    return staging
 
 
 def _described(connection: Connection, query: str) -> tuple[list[str], list[ColumnType]]:
@@ -546,11 +561,44 @@ def _translated(
     if isinstance(error, errors.InsufficientPrivilege):
         return rights_error(error)
     if isinstance(error, errors.DiskFull):
-        return GrowthError(
+        return RemoteUnavailableError(
             f"the disk of the database is full: {error.diag.message_primary}",
             remedy="free space on the database's disk, then run the same command again",
         )
     return error
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Translate what psycopg says about our own tables and values; the rest passes.
+
+    Raises: RemoteUnavailableError when the tables of this version are missing, or when the cause
+    passes with time (deadlock, read-only after a failover, timeout, no memory); RowsRefusedError.
+    """
+    try:
+        yield
+    except _OTHER_TABLES as error:
+        raise RemoteUnavailableError(
+            "the database has not got the tables of this version yet", remedy="run growth migrate"
+        ) from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise _rows_refused(error) from error
+    except psycopg.Error as error:
+        kind = (error.sqlstate or "")[:2]
+        if kind == _OVER_A_LIMIT:
+            raise _rows_refused(error) from error
+        if kind in _NOT_NOW:
+            raise RemoteUnavailableError(
+                f"the database cannot do this now: {error.sqlstate} {error.diag.message_primary}",
+                remedy="run the same command again",
+            ) from error
+        raise
+
+
+def _rows_refused(error: psycopg.Error) -> RowsRefusedError:
+    """Without the server's detail line: it quotes the row, and rows hold customer data."""
+    said = error.diag.message_primary or type(error).__name__
+    return RowsRefusedError(f"Postgres refuses a value: {error.sqlstate or 'client'} {said}")
 
 
 def rights_error(error: errors.InsufficientPrivilege) -> ConfigurationError:

@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from growth_pipeline.billing.store import AsyncInbox, BillingStore
 from growth_pipeline.core.errors import ConfigurationError, GrowthError
 from growth_pipeline.core.ids import Scope
+from growth_pipeline.events.store import AsyncIngest
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.embedded import running_embedded
 from growth_pipeline.storage.migrations import pending
@@ -35,12 +36,14 @@ from growth_pipeline.web.inbox_writer import InboxWriter
 from growth_pipeline.web.pages import PageFacts, Readiness, add_pages
 from growth_pipeline.web.refetch_worker import RefetchWorker
 from growth_pipeline.web.security import Gate, check_routes, routes_of
-from growth_pipeline.web.webhooks import WebApp, WebhookReceiver, add_webhook_routes
+from growth_pipeline.web.track import PATHS, Ingest, add_track_routes
+from growth_pipeline.web.webhooks import PATH, WebApp, WebhookReceiver, add_webhook_routes
 
 _log: Final = structlog.get_logger(__name__)
 
 _PROBE_SECONDS: Final = 3.0
 _APPLY_POLL_SECONDS: Final = 0.2
+_INGEST: Final = ("POST", "OPTIONS")
 
 
 def create_app(
@@ -70,6 +73,12 @@ def create_app(
         account_id=settings.stripe.account_id,
         clock=now,
     )
+    tracked = AsyncDatabase(_database_url(settings), application_name="growth-ingest")
+    ingest = Ingest(
+        AsyncIngest(tracked),
+        events_per_second=settings.events.key_events_per_second,
+        clock=now,
+    )
     facts = PageFacts(
         version=_version(),
         dagster_url=settings.web.dagster_url or f"http://127.0.0.1:{settings.web.dagster_port}",
@@ -85,27 +94,35 @@ def create_app(
         _spare_collector()
         _bind_mode(store, settings, now())
         writer.start()
+        ingest.start()
         if settings.web.applies_events:
             worker.start()
             asker.start()
         yield
         await writer.stop()
+        await ingest.stop()
         await inbox.close()
+        await tracked.close()
         asker.stop()
         worker.stop()
         database.close()
 
     app = WebApp(
-        webhooks=Gate(receiver),
+        direct={
+            ("POST", PATH): Gate(receiver),
+            **{(method, path): Gate(ingest.receiver) for path in PATHS for method in _INGEST},
+        },
         title="growth_pipeline",
         version=facts.version,
-        description="Receives Stripe's webhooks; shows where things are.",
+        description="Receives Stripe's webhooks and product events; shows where things are.",
         lifespan=lifespan,
         docs_url=None,  # FastAPI's pages load scripts from a CDN; ours is /docs in pages.py
         redoc_url=None,
     )
     app.state.webhook_counts = receiver.counts
+    app.state.event_counts = ingest.counts.since_start
     add_webhook_routes(app, receiver)
+    add_track_routes(app, ingest.receiver)
     add_pages(app, facts)
     files = StaticFiles(
         directory=Path(__file__).parent / "static",

@@ -28,11 +28,21 @@ class Credential(StrEnum):
 
     NONE = "none"
     STRIPE_SIGNATURE = "stripe signature"
+    WRITE_KEY = "write key"
+    ORIGIN = "origin of a write key"
 
+
+_TRACK_PATHS: Final = (
+    *(f"/v1/{name}" for name in ("batch", "track", "identify", "page", "screen", "group", "alias")),
+    *(f"/v1/{name}" for name in ("b", "t", "i", "p", "s", "g", "a")),
+    "/api/v1/events",
+)
 
 # Every route of the app. Those without credential show no data of the company.
 ROUTE_RULES: Final[Mapping[str, Credential]] = {
     "POST /webhooks/stripe": Credential.STRIPE_SIGNATURE,
+    **{f"POST {path}": Credential.WRITE_KEY for path in _TRACK_PATHS},
+    **{f"OPTIONS {path}": Credential.ORIGIN for path in _TRACK_PATHS},
     "GET /": Credential.NONE,
     "GET /docs": Credential.NONE,
     "GET /openapi.json": Credential.NONE,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ from growth_pipeline.billing.inbox import (
 )
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.signatures import SignatureError, SignatureReason, verify
+from growth_pipeline.web.headers import announced_size, header
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -133,14 +134,14 @@ class WebhookReceiver:
 
     async def _answer_to(self, scope: Scope, receive: Receive) -> _Answer:
         try:
-            body = await _read_body(_header(scope, b"content-length"), receive)
+            body = await _read_body(announced_size(scope), receive)
         except _BodyTooLargeError:
             return _Answer("too_large", 413, "webhook too large\n")
         except _SenderGoneError:
             return _Answer("cut", 400, _REFUSED)
         now = self._clock()
         try:
-            self._verify(body, _header(scope, b"stripe-signature").decode("latin-1"), now)
+            self._verify(body, header(scope, b"stripe-signature").decode("latin-1"), now)
             event = self._event(body, now)
         except SignatureError as error:
             return self._refuse(error.reason, now)
@@ -148,8 +149,8 @@ class WebhookReceiver:
             return _Answer("unreadable", 400, _REFUSED)
         return await self._store(event)
 
-    def _verify(self, body: bytes, header: str, now: datetime) -> None:
-        verify(body, header, self._secrets, now=now, tolerance=self._tolerance)
+    def _verify(self, body: bytes, signature: str, now: datetime) -> None:
+        verify(body, signature, self._secrets, now=now, tolerance=self._tolerance)
 
     def _event(self, body: bytes, now: datetime) -> ReceivedEvent:
         envelope = parse_envelope(body)
@@ -177,15 +178,9 @@ class WebhookReceiver:
         return _Answer("stored", 200, "ok\n")
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
-    """The first header of a name, as it came; empty when there is none."""
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for found, value in headers if found == name), b"")
-
-
-async def _read_body(announced: bytes, receive: Receive) -> bytes:
+async def _read_body(announced: int, receive: Receive) -> bytes:
     """The raw body, never more than the limit of it."""
-    if announced.isdigit() and int(announced) > BODY_LIMIT:
+    if announced > BODY_LIMIT:
         raise _BodyTooLargeError
     chunks: list[bytes] = []
     size = 0
@@ -220,22 +215,23 @@ _EVENT_SCHEMA: Final = {
 
 
 class WebApp(FastAPI):
-    """The app; a webhook goes to its receiver at once, past what only pages need.
+    """The app; what is received in masses goes to its receiver at once, past what pages need.
 
-    FastAPI's middleware and routing cost more than receiving does. The route is there all the same:
-    it is described like the others, and serves the path below another prefix.
+    FastAPI's middleware and routing cost more than receiving does. The routes are there all the
+    same: they are described like the others, and serve the paths below another prefix.
     """
 
-    def __init__(self, *, webhooks: ASGIApp, **options: Any) -> None:
+    def __init__(self, *, direct: Mapping[tuple[str, str], ASGIApp], **options: Any) -> None:
+        """Take the receivers by method and path."""
         super().__init__(**options)
-        self._webhooks = webhooks
+        self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
-            await self._webhooks(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        receiver = (
+            self._direct.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        )
+        await (receiver or super().__call__)(scope, receive, send)
 
 
 def add_webhook_routes(app: FastAPI, receiver: WebhookReceiver) -> None:

@@ -51,6 +51,10 @@ class _Program:
     ) -> None:
         self.kill()
 
+    def set(self, name: str, value: str) -> None:
+        """A setting of the next start."""
+        self._environment[name] = value
+
     def command(self) -> list[str]:
         """Module and arguments."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import psycopg
 
+from growth_pipeline.storage.lake import Lake
 from growth_pipeline_tests.fakes.running_demo import (
     SMALL,
     marked,
@@ -66,6 +67,31 @@ def test_pages_and_dagster_answer_and_the_banner_is_gone(demo):
     assert httpx.get(f"{demo.web}/readyz", trust_env=False).json()["ready"] is True
     info = httpx.get(f"{demo.dagster}/server_info", trust_env=False).json()
     assert "dagster_webserver_version" in info
+
+
+def test_people_who_use_the_product_are_in_cohorts(demo):
+    lake = Lake(str(demo.folder / ".growth" / "demo" / "lake"))
+    cells = lake.read(lake.read_manifest("retention_cells", {"grain": "month"}))
+    assert cells.unique("cohort_start")["cohort_size"].sum() == 20
+    assert cells.filter(period_index=1, state="closed")["users"].sum() > 0
+    assert cells["revenue_minor"].sum() > 0
+
+
+def test_cohorts_in_a_second_shell_of_the_folder_are_the_demos(demo):
+    report = demo.folder / "cohorts.md"
+    shown = demo.growth("cohorts", "report", "--grain", "month", "--output", "cohorts.md")
+    assert shown.returncode == 0, shown.stderr
+    assert "the running demo is used" in shown.stderr
+    assert "## Cohorts by month" in report.read_text()
+    assert "## By country, cohorts by month" in report.read_text()
+    again = demo.growth("cohorts", "refresh", "--json")
+    assert again.returncode == 0, again.stderr
+    published = json.loads(again.stdout)["postgres"]["cells"]
+    assert [(one["segment_by"], one["grain"], one["withdrawn"]) for one in published] == [
+        (segment_by, grain, 0)
+        for segment_by in (None, "country")
+        for grain in ("day", "week", "month")
+    ]
 
 
 def test_dagster_shows_every_month_audited_and_the_schedule_running(demo):

@@ -1,12 +1,18 @@
 """What the doctor says of Stripe's webhook endpoints and of modes."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from growth_pipeline.billing.sweep import LostSpan
 from growth_pipeline.core.errors import ConfigurationError, ExitCode
-from growth_pipeline.operate.doctor import exit_code_of, judge_endpoints, judge_sweep
+from growth_pipeline.operate.doctor import (
+    examine_engine,
+    exit_code_of,
+    judge_endpoints,
+    judge_sweep,
+)
 from growth_pipeline.operate.home import bind_stripe_mode
 from growth_pipeline.settings import Settings
 
@@ -79,6 +85,34 @@ def test_without_an_endpoint_of_ours_the_doctor_says_how_to_make_one(endpoints):
     (check,) = judge(*endpoints)
     assert check.state == "warn"
     assert "/webhooks/stripe in API version 2026-10-28.endive" in check.fix
+
+
+def computed_on(url, lake="s3://bucket/lake"):
+    return Settings(engine={"backend": "spark", "url": url}, lake_url=lake)
+
+
+def test_the_doctor_says_where_the_cluster_answers_and_never_its_token():
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        (check,) = examine_engine(computed_on(f"sc://{address}/;token=hush"))
+        assert (check.state, check.sentence) == ("ok", f"a Spark cluster answers at {address}")
+        found, lake = examine_engine(computed_on(f"spark://{address}", lake="/var/lake"))
+    assert (found.state, lake.state) == ("ok", "warn")
+    assert "every worker" in lake.fix
+
+
+def test_the_doctor_says_what_to_do_about_a_cluster_that_does_not_answer():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # not listening: every connection is refused
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=f"answers at {address}") as caught:
+            list(examine_engine(computed_on(f"sc://{address}/;token=hush")))
+    assert "GROWTH_ENGINE__URL" in caught.value.remedy
+    assert "hush" not in caught.value.message + caught.value.remedy
+
+
+def test_the_doctor_says_nothing_of_clusters_where_none_is_named():
+    assert list(examine_engine(Settings())) == []
 
 
 def settings_with(key):

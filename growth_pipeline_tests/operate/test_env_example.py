@@ -53,6 +53,7 @@ def test_every_secret_of_the_model_is_known_to_be_one():
     assert secret == {
         "GROWTH_DATABASE_URL",
         "GROWTH_DAGSTER_DATABASE_URL",
+        "GROWTH_ENGINE__URL",
         "GROWTH_STRIPE__API_KEY",
         "GROWTH_STRIPE__WEBHOOK_SECRETS",
         "GROWTH_ALERTS__SLACK_WEBHOOK_URL",

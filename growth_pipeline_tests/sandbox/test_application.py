@@ -9,12 +9,12 @@ import orjson
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from typer.testing import CliRunner
 
 from growth_pipeline.sandbox.__main__ import app
 from growth_pipeline.sandbox.application import write
 from growth_pipeline.sandbox.control import create_app
 from growth_pipeline.sandbox.stripe_server import Access
+from growth_pipeline_tests.fakes.command_line import CliRunner
 from growth_pipeline_tests.fakes.local_server import serving
 
 # US cents a month, copied by hand from the price list: yearly ones are a twelfth, weekly 52 twelfths.

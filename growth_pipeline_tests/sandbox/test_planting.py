@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import orjson
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
 from growth_pipeline.sandbox import planting_application
 from growth_pipeline.sandbox.__main__ import app
@@ -18,6 +17,7 @@ from growth_pipeline.sandbox.planting import CODES, plant
 from growth_pipeline.sandbox.store import Store
 from growth_pipeline.sandbox.stripe_server import Access
 from growth_pipeline.sandbox.tamper import MissingRowsError, tamper
+from growth_pipeline_tests.fakes.command_line import CliRunner
 from growth_pipeline_tests.fakes.local_server import serving
 
 BY_EVENTS = {"missing_in_db", "refund_missing", "dispute_missing"}

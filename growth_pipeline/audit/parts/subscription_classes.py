@@ -93,7 +93,7 @@ def application_codes(stripe: State, pair: Pair) -> Found:
     row, at = pair.entitlement, pair.at
     lets_in = row is not None and row.lets_in(at)
     if not lets_in:
-        if _pays(stripe, pair):
+        if _pays(stripe, pair) and not _was_let_in_while_paid(stripe, row, at):
             return {"paid_not_provisioned": {"stripe": stripe.status, "application": _access(row)}}
         return {}
     assert row is not None  # noqa: S101 - who is let in has a row
@@ -111,6 +111,15 @@ def _pays(stripe: State, pair: Pair) -> bool:
         return False
     is_metered = any(one.quantity is None for one in stripe.items)
     return is_metered or stripe.worth(pair.at) != 0
+
+
+def _was_let_in_while_paid(stripe: State, row: Entitlement | None, at: int) -> bool:
+    """Whether access lasted until the end of the paid period, where that is over.
+
+    Between the end of a period and its renewal at Stripe nobody pays for the time that runs.
+    """
+    paid_until = max((one.period_end for one in stripe.items), default=at + 1)
+    return row is not None and row.lets_in(min(at, paid_until - 1))
 
 
 def _may_enter(stripe: State, row: Entitlement, at: int) -> bool:

@@ -145,6 +145,10 @@ NORMAL: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
         a_subscription(status="past_due"),
         {"access_ends_at": PERIOD_START},
     ),
+    "a period that ended with its access, and is not renewed yet": (
+        a_subscription(1, an_item(1, current_period_end=at(AS_OF))),
+        {"access_ends_at": AS_OF},
+    ),
     "an unpaid renewal, without access": (
         a_subscription(status="past_due"),
         {"has_access": False},
@@ -285,6 +289,14 @@ def test_an_item_that_is_gone_from_the_mirror_is_another_plan(company, side):
 
 
 # --- access --------------------------------------------------------------------------------------
+
+
+def test_access_that_ended_before_a_period_that_is_over_was_missing(company, side):
+    ended = an_item(1, current_period_end=at(AS_OF - timedelta(minutes=1)))
+    early = AS_OF - timedelta(minutes=2)
+    side.add(a_subscription(1, ended), row={"access_ends_at": early})
+    side.add(a_subscription(2, ended), row={"has_access": False})
+    assert told(company) == [("paid_not_provisioned", f"sub_{number}", (), {}) for number in (1, 2)]
 
 
 def test_who_pays_has_access(company, side):

@@ -1,0 +1,1 @@
+"""What users paid, by local day and currency, out of the books into the lake."""

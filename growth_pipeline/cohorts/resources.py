@@ -1,0 +1,52 @@
+"""What the assets about cohorts are given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from growth_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from growth_pipeline.cohorts.cohort_store import CohortStore
+    from growth_pipeline.cohorts.money.money_store import MoneyStore
+
+
+@dg.resource(
+    description="Users' cohorts and published retention in Postgres.",
+    required_resource_keys={"database"},
+)
+def cohort_store(context: dg.InitResourceContext) -> CohortStore:
+    """Store on the run's database."""
+    from growth_pipeline.cohorts.cohort_store import CohortStore
+
+    return CohortStore(context.resources.database)
+
+
+@dg.resource(
+    description="What users paid, in the books.", required_resource_keys={"database", "scopes"}
+)
+def money_store(context: dg.InitResourceContext) -> MoneyStore:
+    """Store on the run's database, for the accounts of the settings."""
+    from growth_pipeline.cohorts.money.money_store import MoneyStore
+
+    return MoneyStore(context.resources.database, context.resources.scopes)
+
+
+@dg.resource(description="Weekday on which weeks of published cohorts start.")
+def cohort_week_start(_context: dg.InitResourceContext) -> str:
+    """As the settings say."""
+    return load_settings().cohorts.week_start
+
+
+@dg.resource(description="What puts users into published cohorts.")
+def cohort_entry(_context: dg.InitResourceContext) -> str:
+    """As the settings say."""
+    return load_settings().cohorts.entry
+
+
+@dg.resource(description="Properties by which published cohorts are split too.")
+def cohort_segments(_context: dg.InitResourceContext) -> list[str]:
+    """As the settings say."""
+    return load_settings().cohorts.segments

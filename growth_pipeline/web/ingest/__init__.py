@@ -1,0 +1,1 @@
+"""Requests with events: bodies within bounds, write keys, few commits, counts, answers."""

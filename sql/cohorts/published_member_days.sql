@@ -1,0 +1,29 @@
+-- One row per local day of entry (since 1970) of members of an entry in Postgres: how many, and two sums
+-- that tell one set of users from another. Day null: rows that do not hold any more (published_members).
+with members as (
+    select
+        u.user_number,
+        case
+            when
+                n.user_number is not null
+                and u.user_id is not distinct from n.user_id
+                and mod(u.week_start - c.week_anchor, 7) = 0
+                and e.user_key is null
+                and m.merged_key is null
+                then u.entered_on - date '1970-01-01'
+        end as entry_day
+    from cohorts.user_cohorts as u
+    cross join cohorts.calendar as c
+    left join activity.user_numbers as n on u.user_number = n.user_number
+    left join activity.excluded_users as e on n.user_key = e.user_key
+    left join activity.merged_ids as m on n.user_key = m.merged_key
+    where u.entry = %(entry)s
+)
+
+select
+    entry_day,
+    count(*) as members,
+    sum(user_number::bigint)::bigint as numbers,
+    sum(user_number::bigint * user_number %% 1000003)::bigint as residues
+from members
+group by entry_day
