@@ -145,6 +145,7 @@ def sets_of(seed: int, count: int) -> list[list[str]]:
     ]
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_no_file_says_more_to_the_engine(ending, tmp_path, seed, full, acceptance_line):
     sets = sets_of(seed + 3, 2_000 if full else 100)

@@ -185,6 +185,7 @@ def run_commands(
     problems.extend(filter(None, errors))
 
 
+@pytest.mark.timeout(3600)
 def test_no_command_says_more_to_the_database(company, tmp_path, seed, full, acceptance_line):
     url, log = company
     environment = {
@@ -283,6 +284,7 @@ def send_all(url: str, folder: Path, key: str, texts: list[str]) -> list[str]:
     return problems
 
 
+@pytest.mark.timeout(3600)
 def test_no_route_says_more_to_the_database(company, tmp_path, seed, full, acceptance_line):
     url, log = company
     key = create_key(url).key
