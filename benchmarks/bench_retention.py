@@ -36,7 +36,6 @@ import duckdb
 import polars as pl
 from retention_by_hand import MEMORY, Facts, Found, engines, versions
 
-from growth_pipeline.cohorts.calendar import calendar_table
 from growth_pipeline.cohorts.checks import check_postgres, check_refresh
 from growth_pipeline.cohorts.cohort_store import CohortStore
 from growth_pipeline.cohorts.definition import RetentionDefinition
@@ -44,6 +43,7 @@ from growth_pipeline.cohorts.refresh.facts import ACTIVITY, USERS
 from growth_pipeline.cohorts.refresh.run import Refreshed, Wanted, answers_of, refresh
 from growth_pipeline.cohorts.retention.grains import measure_grains
 from growth_pipeline.cohorts.retention.measure import RetentionFacts
+from growth_pipeline.core.calendar import calendar_table
 from growth_pipeline.core.charts import amount_chart, render_png, render_svg
 from growth_pipeline.storage.embedded import start_embedded
 from growth_pipeline.storage.engine import Engine

@@ -20,11 +20,29 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from growth_pipeline.cohorts.active_users.commands import active_users
+from growth_pipeline.cohorts.funnel.commands import funnel
 from growth_pipeline.cohorts.retention.commands import retention
 from growth_pipeline.core.errors import ExitCode, GrowthError, UsageError
 from growth_pipeline.core.terminal import emit, emit_json, say
 from growth_pipeline.events.commands import events_app
 from growth_pipeline.operate.events.commands import dead_letters_app, keys_app
+from growth_pipeline.operate.fx.commands import fx_app
+from growth_pipeline.operate.published import (
+    answer_active_users,
+    answer_funnel,
+    file_or_published,
+)
+from growth_pipeline.operate.revenue.commands import (
+    bridge,
+    metrics,
+    refresh,
+    restatements,
+    verify,
+)
+from growth_pipeline.operate.revenue.movements import OPTIONS as MOVEMENT_OPTIONS
+from growth_pipeline.operate.revenue.movements import answer_movements
+from growth_pipeline.revenue.from_files.commands import movements
+from growth_pipeline.revenue.items.commands import normalise
 
 if TYPE_CHECKING:
     from growth_pipeline.operate.demo import Card
@@ -80,7 +98,38 @@ cohorts_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cohorts_app, name="cohorts")
-app.command("active-users")(active_users)
+mrr_app = typer.Typer(
+    help="Monthly recurring revenue: movements, and what one subscription item is worth.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(mrr_app, name="mrr")
+app.add_typer(fx_app, name="fx")
+mrr_app.command("movements")(
+    file_or_published(movements, answer_movements, file="periods", asks=MOVEMENT_OPTIONS)
+)
+mrr_app.command("normalise")(normalise)
+mrr_app.command("bridge")(bridge)
+mrr_app.command("refresh")(refresh)
+mrr_app.command("restatements")(restatements)
+app.command("metrics")(metrics)
+app.command("active-users")(
+    file_or_published(
+        active_users,
+        answer_active_users,
+        file="activity",
+        asks=("kind", "grain", "windows", "first", "last", "segment", "form", "as_json", "output"),
+    )
+)
+app.command("verify")(verify)
+app.command("funnel")(
+    file_or_published(
+        funnel,
+        answer_funnel,
+        file="events",
+        asks=("name", "grain", "first", "last", "segment", "form", "as_json", "output"),
+    )
+)
 app.command("retention")(retention)
 
 _GLOBAL_FLAGS = ("--debug", "--no-color")
@@ -672,8 +721,8 @@ def cohorts_refresh(
     as_json: JsonFlag = False,
 ) -> None:
     """Recompute the cohort cells that new, late or corrected facts touch, and publish them."""
-    from growth_pipeline.cohorts import arguments
     from growth_pipeline.cohorts.refresh.run import Wanted
+    from growth_pipeline.core import arguments
     from growth_pipeline.operate.cohorts import (
         configured_entry,
         configured_week_start,
@@ -689,6 +738,18 @@ def cohorts_refresh(
         entry=entry or configured_entry(),
     )
     done = refresh_cohorts(wanted, now=datetime.now(UTC), dry_run=dry_run, output=output, say=say)
+    if as_json:
+        emit_json(done.as_dict())
+    else:
+        emit("\n".join(done.lines()))
+
+
+@cohorts_app.command("activity")
+def cohorts_activity(as_json: JsonFlag = False) -> None:
+    """Count active users and funnels where new or late activity touches them, and publish both."""
+    from growth_pipeline.operate.count_activity import count_activity
+
+    done = count_activity(now=datetime.now(UTC), say=say)
     if as_json:
         emit_json(done.as_dict())
     else:

@@ -45,6 +45,11 @@ from growth_pipeline.events import assets as event_assets
 from growth_pipeline.events import resources as event_resources
 from growth_pipeline.events import schedules as event_schedules
 from growth_pipeline.events.partitions import daily_partitions
+from growth_pipeline.marts import assets as mart_assets
+from growth_pipeline.marts import resources as mart_resources
+from growth_pipeline.revenue import assets as revenue_assets
+from growth_pipeline.revenue import resources as revenue_resources
+from growth_pipeline.revenue import schedules as revenue_schedules
 from growth_pipeline.settings import load_settings
 
 LOCATION = "growth_pipeline"
@@ -74,6 +79,17 @@ RESOURCES: Mapping[str, Any] = {
     "cohort_entry": cohort_resources.cohort_entry,
     "cohort_segments": cohort_resources.cohort_segments,
     "cohort_week_start": cohort_resources.cohort_week_start,
+    "published_activity": cohort_resources.published_activity,
+    "published_funnels": cohort_resources.published_funnels,
+    "funnel_store": cohort_resources.funnel_store,
+    "mrr_policies": revenue_resources.mrr_policies,
+    "revenue_zone": revenue_resources.revenue_zone,
+    "revenue_segments": revenue_resources.revenue_segments,
+    "movements_store": revenue_resources.movements_store,
+    "figure_store": revenue_resources.figure_store,
+    "fx_store": revenue_resources.fx_store,
+    "reporting": revenue_resources.reporting,
+    "mart_store": mart_resources.mart_store,
     "audit_store": audit_resources.audit_store,
     "audit_grace": audit_resources.audit_grace,
     "audit_timing": audit_resources.audit_timing,
@@ -134,6 +150,13 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 audit_assets.kept_reports,
                 cohort_assets.retention_cells,
                 cohort_assets.report,
+                cohort_assets.active_users,
+                cohort_assets.funnels,
+                revenue_assets.subscription_states,
+                revenue_assets.mrr,
+                revenue_assets.movements,
+                revenue_assets.receipts,
+                mart_assets.kept_tables,
                 alert_assets.outbox,
             ],
             jobs=[
@@ -146,6 +169,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 billing_assets.relist_job,
                 event_assets.verify_events_job,
                 cohort_schedules.refresh_cohorts_job,
+                revenue_schedules.refresh_revenue_job,
                 alert_sensors.deliver_alerts_job,
             ],
             schedules=[
@@ -154,6 +178,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 audit_schedules.weekly_report_cleaning_schedule,
                 billing_schedules.nightly_relist_schedule,
                 cohort_schedules.daily_cohorts_schedule,
+                revenue_schedules.daily_revenue_schedule,
                 event_schedules.daily_billing_assertions_schedule,
             ],
             sensors=[

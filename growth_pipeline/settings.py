@@ -31,6 +31,7 @@ PLACEHOLDERS = ("changeme", "change_me", "your_", "xxx", "<", "example", "replac
 STRIPE_API_VERSION = "2026-10-28.endive"
 SEGMENT_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 MOST_SEGMENTS = 10
+MOST_FUNNELS = 20
 
 
 def _refuse_placeholder(value: SecretStr | None) -> SecretStr | None:
@@ -251,6 +252,15 @@ class AlertSettings(BaseModel):
         return found
 
 
+def known_zone(value: str) -> str:
+    """The zone itself. Raises: ValueError for a name that the time zone database does not know."""
+    try:
+        zone_of(value)
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    return value
+
+
 class EventSettings(BaseModel):
     """How product events are received, and counted by day."""
 
@@ -267,11 +277,7 @@ class EventSettings(BaseModel):
     @field_validator("timezone")
     @classmethod
     def _is_zone(cls, value: str) -> str:
-        try:
-            zone_of(value)
-        except UsageError as error:
-            raise ValueError(error.message) from None
-        return value
+        return known_zone(value)
 
 
 class CohortSettings(BaseModel):
@@ -292,6 +298,40 @@ class CohortSettings(BaseModel):
         "import name.",
     )
 
+    funnels: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: ["activation=User Signed Up,Project Created,stripe:payment"],
+        description="Funnels that are published, by semicolons, each as name=stage,stage: names of "
+        "events, a|b for either, a[plan=pro] with a property; stripe:payment is a payment in the "
+        "books. none: no funnel.",
+    )
+    funnel_window: str = Field(
+        "30d",
+        pattern=r"^[0-9]{1,5}[smhdw]$",
+        description="Time that users have from the first stage of a funnel, as 30d, 24h or 90m.",
+    )
+    funnel_order: Literal["ordered", "strict", "any"] = Field(
+        "ordered",
+        description="Of the stages of a funnel: ordered, strict (nothing between), or any.",
+    )
+
+    @field_validator("funnels", mode="before")
+    @classmethod
+    def _split_at_semicolons(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            parts = [part.strip() for part in value.split(";")]
+            return [part for part in parts if part and part != "none"]
+        return value
+
+    @field_validator("funnels")
+    @classmethod
+    def _have_names(cls, value: list[str]) -> list[str]:
+        names = [text.partition("=")[0].strip() for text in value]
+        if not all(re.fullmatch(SEGMENT_NAME, name) for name in names):
+            raise ValueError("a funnel is name=stage,stage; its name has letters, digits, _ and -")
+        if len(set(names)) != len(names) or len(names) > MOST_FUNNELS:
+            raise ValueError(f"funnels have names of their own, and are {MOST_FUNNELS} at most")
+        return value
+
     @field_validator("segments", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
@@ -305,6 +345,56 @@ class CohortSettings(BaseModel):
         if len(value) > MOST_SEGMENTS:
             raise ValueError(f"more than {MOST_SEGMENTS} properties")
         return list(dict.fromkeys(value))
+
+
+class RevenueSettings(BaseModel):
+    """How MRR is published."""
+
+    policies: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: ["growth"],
+        description="Policies under which MRR is published, by commas: growth, stripe, chartmogul, "
+        "profitwell, baremetrics. The first is the one that reports show.",
+    )
+    timezone: str = Field("UTC", description="Zone (IANA) of the days and months of MRR.")
+    segments: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="What figures are split by too, by commas: plan, interval, country, or "
+        "metadata.<key> of customers.",
+    )
+    reporting_currency: str | None = Field(
+        None,
+        pattern=r"^[a-z]{3}$",
+        description="Currency of a view of all currencies in one, at the dated rates of "
+        "growth fx import; empty: no such view.",
+    )
+    rate_max_age_days: int = Field(
+        0,
+        ge=0,
+        le=31,
+        description="How many days older than a snapshot a rate may be, where its own day has "
+        "none; 0: not at all. What is shown names the day of the rate.",
+    )
+
+    @field_validator("policies", "segments", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return split_at_commas(value)
+
+    @field_validator("segments")
+    @classmethod
+    def _are_known(cls, value: list[str]) -> list[str]:
+        known = r"plan|interval|country|metadata\..+"
+        for name in value:
+            if not re.fullmatch(known, name):
+                raise ValueError(
+                    f"{name!r} splits nothing: use plan, interval, country or metadata.<key>"
+                )
+        return list(dict.fromkeys(value))
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        return known_zone(value)
 
 
 class EngineSettings(BaseModel):
@@ -395,6 +485,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     cohorts: CohortSettings = Field(default_factory=CohortSettings)
+    revenue: RevenueSettings = Field(default_factory=RevenueSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     web: WebSettings = Field(default_factory=WebSettings)
 
@@ -407,6 +498,15 @@ class Settings(BaseSettings):
     def resolved_lake_url(self) -> str:
         """The lake's address: the setting, else a folder under the state folder."""
         return self.lake_url or str(self.state_dir.resolve() / "lake")
+
+    @property
+    def engine_bounds(self) -> dict[str, Any]:
+        """What an analytics engine of this process is made with."""
+        return {
+            "memory_limit": self.engine.memory_limit,
+            "threads": self.engine.threads,
+            "temp_dir": self.state_dir.resolve() / "spill",
+        }
 
 
 def load_settings() -> Settings:

@@ -32,7 +32,17 @@ GROUPS = {
     ],
     "audit": ["audit/findings", "audit/report", "audit/kept_reports"],
     "alerts": ["alerts/outbox"],
-    "cohorts": ["cohorts/report", "cohorts/retention_cells"],
+    "marts": ["marts/kept_tables"],
+    "revenue": [
+        "revenue/movements",
+        "revenue/mrr",
+        "revenue/receipts",
+        "revenue/subscription_states",
+    ],
+    "cohorts": [
+        *("cohorts/active_users", "cohorts/funnels"),
+        *("cohorts/report", "cohorts/retention_cells"),
+    ],
     "events": ["events/activity", "events/billing_assertions"],
 }
 CHECKS = {
@@ -48,6 +58,14 @@ CHECKS = {
     ],
     "audit/report": ["files_are_whole"],
     "audit/kept_reports": ["newest_and_good_reports_are_there"],
+    "cohorts/active_users": [
+        *("lifecycle_adds_up", "postgres_has_the_rows", "rows_are_unique_and_whole"),
+        *("segments_add_up", "stickiness_is_of_its_days", "windows_hold_each_other"),
+    ],
+    "cohorts/funnels": [
+        *("no_stage_has_more_users_than_the_one_before", "postgres_has_the_rows"),
+        *("segments_add_up", "stages_are_whole"),
+    ],
     "cohorts/report": ["files_are_whole"],
     "cohorts/retention_cells": [
         *(
@@ -60,6 +78,19 @@ CHECKS = {
         "sizes_add_up_to_users",
     ],
     "alerts/outbox": ["channels_take_alerts", "every_alert_arrived"],
+    "marts/kept_tables": ["customer_months_add_up_to_mrr", "payments_add_up_to_the_books"],
+    "revenue/movements": [
+        *("a_period_starts_where_the_one_before_ended", "causes_and_segments_add_up"),
+        *("customers_add_up_to_movements", "days_and_months_agree"),
+        *("mrr_is_never_below_zero", "start_plus_movements_is_end"),
+    ],
+    "revenue/subscription_states": [
+        *("each_subscription_has_a_state", "states_follow_each_other"),
+    ],
+    "revenue/receipts": ["figures_have_receipts", "rows_of_receipts_are_there"],
+    "revenue/mrr": [
+        *("customers_add_up_to_days", "items_add_up_to_customers", "mrr_follows_the_mirror"),
+    ],
     "billing/drift": ["drift_is_repaired", "mirror_says_what_stripe_says"],
     "billing/event_sweep": ["events_reach_back", "webhooks_bring_the_events"],
     "billing/inbox": ["no_events_are_quarantined"],
@@ -84,6 +115,7 @@ JOBS = (
     *("backfill_job", "sweep_job", "relist_job", "clean_reports_job"),
     "verify_events_job",
     "refresh_cohorts_job",
+    "refresh_revenue_job",
 )
 
 
@@ -156,7 +188,7 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
         (
             *("daily_audit_schedule", "nightly_relist_schedule", "daily_cohorts_schedule"),
             *("older_months_audit_schedule", "weekly_report_cleaning_schedule"),
-            "daily_billing_assertions_schedule",
+            *("daily_billing_assertions_schedule", "daily_revenue_schedule"),
         ),
         dg.DefaultScheduleStatus.RUNNING,
     )

@@ -204,8 +204,9 @@ _IGNORED_FAMILIES: Final = frozenset(
 )
 # Families we apply have some members we do not need: their facts arrive with the customer, and
 # an upcoming invoice is a forecast without an id.
+_TOLD_APART: Final = "customer.discount."
 _IGNORED_PREFIXES: Final = (
-    "customer.discount.",
+    _TOLD_APART,
     "customer.source.",
     "customer.tax_id.",
     "invoice.upcoming",
@@ -298,8 +299,11 @@ def _decide_thin(envelope: Envelope) -> Decision:
 
 
 def is_needed(event_type: str) -> bool:
-    """Whether an event of that type is kept in the inbox when Stripe lists it."""
-    return not _is_ignored(event_type)
+    """Whether an event of that type is kept in the inbox when Stripe lists it.
+
+    Events of discounts change nothing in the mirror, but tell what its rows name by id only.
+    """
+    return event_type.startswith(_TOLD_APART) or not _is_ignored(event_type)
 
 
 def _not_needed(event_type: str) -> Decision:

@@ -346,12 +346,15 @@ def snapshot_of_answer(state: Fetched) -> Snapshot:
 
 
 def load_snapshots(
-    turn: MirrorTurn, since: Mapping[ObjectKey, datetime]
+    turn: MirrorTurn, since: Mapping[ObjectKey, datetime], *, known_at: datetime | None = None
 ) -> dict[ObjectKey, list[Snapshot]]:
-    """Every state that the ledger holds of these objects, from their instant on."""
+    """Every state that the ledger holds of these objects, from their instant on.
+
+    `known_at`: only what had been applied or fetched by then.
+    """
     return {
         key: [told for entry in entries if (told := _snapshot_of(key, entry)) is not None]
-        for key, entries in turn.load_history(since).items()
+        for key, entries in turn.load_history(since, known_at=known_at).items()
     }
 
 

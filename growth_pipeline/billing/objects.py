@@ -62,8 +62,10 @@ KINDS: Final = (
     Kind("credit_note", "credit_notes", "credit_notes", nested=("lines",)),
     Kind("checkout.session", "checkout_sessions", "checkout/sessions"),
     Kind("product", "products", "products"),
-    Kind("price", "prices", "prices"),
-    Kind("coupon", "coupons", "coupons"),
+    # No event and no plain list tells tiers, without which a tiered price is unknown.
+    Kind("price", "prices", "prices", params=_expanding("tiers")),
+    # The same of the products that a coupon is for.
+    Kind("coupon", "coupons", "coupons", params=_expanding("applies_to")),
     Kind("promotion_code", "promotion_codes", "promotion_codes"),
     Kind("payment_method", "payment_methods", "payment_methods", Listing.WHOLE),
     Kind("event", "events", "events"),

@@ -91,12 +91,7 @@ def engine(_context: dg.InitResourceContext) -> Engine:
     """An engine within the bounds of the settings, spilling into the state folder."""
     from growth_pipeline.storage.engine import Engine
 
-    settings = load_settings()
-    return Engine(
-        memory_limit=settings.engine.memory_limit,
-        threads=settings.engine.threads,
-        temp_dir=settings.state_dir.resolve() / "spill",
-    )
+    return Engine(**load_settings().engine_bounds)
 
 
 @dg.resource(

@@ -423,16 +423,22 @@ class MirrorTurn:
         tables.save_entries(self._connection, known, now=now)
 
     def load_history(
-        self, since: Mapping[ObjectKey, datetime]
+        self, since: Mapping[ObjectKey, datetime], *, known_at: datetime | None = None
     ) -> dict[ObjectKey, list[LedgerEntry]]:
-        """What the ledger holds of these objects: states that lasted to their instant or beyond."""
+        """What the ledger holds of these objects: states that lasted to their instant or beyond.
+
+        `known_at`: only what had been applied or fetched by then.
+        """
         if not since:
             return {}
         rows = self._connection.execute(
             load_sql("billing/load_history"),
-            as_arrays(
-                (*_KEY_COLUMNS, "since"), [(*key, instant) for key, instant in since.items()]
-            ),
+            {
+                **as_arrays(
+                    (*_KEY_COLUMNS, "since"), [(*key, instant) for key, instant in since.items()]
+                ),
+                "known": known_at,
+            },
             binary=True,
         ).fetchall()
         history: dict[ObjectKey, list[LedgerEntry]] = {}

@@ -187,14 +187,16 @@ def is_told(object_name: str, difference: str, fields: Iterable[str], status: st
 
 # Source: Stripe API reference, "Types of events": there is no type for these kinds, for these
 # statuses of a kind, and for these fields. A coupon or code changes without one when it is
-# redeemed or runs out, a dispute when its evidence is due.
+# redeemed or runs out, a dispute when its evidence is due; tiers of a price and products of a
+# coupon are told only to who asks for them.
 _NEVER_TOLD: Final = frozenset({"balance_transaction"})
 _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
     "checkout.session": frozenset({"open"}),
     "invoice_payment": frozenset({"open", "canceled"}),
 }
 _CHANGE_UNTOLD: Final[Mapping[str, frozenset[str]]] = {
-    "coupon": frozenset({"times_redeemed", "valid"}),
+    "coupon": frozenset({"applies_to", "times_redeemed", "valid"}),
+    "price": frozenset({"tiers"}),
     "promotion_code": frozenset({"times_redeemed", "active", "coupon", "promotion"}),
     "dispute": frozenset({"evidence_details"}),
     "invoice": frozenset({"webhooks_delivered_at"}),

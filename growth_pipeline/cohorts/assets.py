@@ -3,7 +3,8 @@
 Shells only: what a day touches and what a cell means is decided in the slice's pure modules.
 """
 
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,9 +13,12 @@ from growth_pipeline.billing.partitions import Made, asset
 from growth_pipeline.billing.resources import Clock, told_in_one_sentence
 from growth_pipeline.cohorts.checks import (
     FILES,
+    FUNNEL_CHECKS,
     REPORT_CHECKS,
     RETENTION_CHECKS,
     RETENTION_KEY,
+    USER_CHECKS,
+    check_faults,
     check_postgres,
     check_refresh,
 )
@@ -22,13 +26,17 @@ from growth_pipeline.cohorts.partitions import daily_partitions
 from growth_pipeline.events.checks import ACTIVITY
 
 if TYPE_CHECKING:
+    from growth_pipeline.cohorts.activity_store import PublishedActivity
     from growth_pipeline.cohorts.cohort_store import CohortStore, Publication
+    from growth_pipeline.cohorts.funnel.published.definition import PublishedFunnel
+    from growth_pipeline.cohorts.funnel.published.funnel_store import FunnelStore
     from growth_pipeline.cohorts.money.money_store import MoneyStore
     from growth_pipeline.cohorts.refresh.run import Refreshed
     from growth_pipeline.storage.lake import Lake
     from growth_pipeline.storage.queries import Queries
 else:  # Dagster resolves annotations at import; the real classes bring polars and duckdb
-    CohortStore = Lake = MoneyStore = Queries = object
+    CohortStore = FunnelStore = Lake = MoneyStore = object
+    PublishedActivity = PublishedFunnel = Queries = object
 
 
 @asset(
@@ -67,18 +75,18 @@ def retention_cells(
         Wanted,
         answers_of,
         in_words,
-        refresh_all,
+        refresh,
     )
 
     first, last = (date.fromisoformat(edge(context.partition_keys)) for edge in (min, max))
     wanted = Wanted(since=first, until=last, week_start=cohort_week_start, entry=cohort_entry)
     with told_in_one_sentence(context):
-        done = refresh_all(
+        done = refresh(
             lake,
             queries,
             wanted,
-            cohort_segments,
             now=clock(),
+            segments=cohort_segments,
             books=money_store,
             tell=context.log.info,
         )
@@ -152,4 +160,135 @@ def report(
             "restatements": len(told.restatements),
         },
         check_results=[dg.AssetCheckResult(check_name=FILES, passed=not unread)],
+    )
+
+
+@asset(
+    "cohorts",
+    "active_users",
+    description="Grain: one metric and day, week or month (DAU, WAU, MAU, calendar counts, "
+    "stickiness: cohorts.active_users), and one day, week or month (new, returning, resurrecting, "
+    "dormant: cohorts.lifecycle). A run reads the days that new or late activity touches, at most "
+    "a month for one more day (active_counts in the lake), and logs each count of a closed period "
+    "that changed (active_restatements).",
+    kinds={"parquet", "duckdb", "postgres"},
+    ranged=True,
+    partitions_def=daily_partitions(),
+    deps=[ACTIVITY],
+    checks=USER_CHECKS,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=30),
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+    ),
+    code_version="1",
+)
+def active_users(
+    context: dg.AssetExecutionContext,
+    *,
+    lake: dg.ResourceParam[Lake],
+    queries: dg.ResourceParam[Queries],
+    published_activity: dg.ResourceParam[PublishedActivity],
+    cohort_week_start: dg.ResourceParam[str],
+    cohort_segments: dg.ResourceParam[list[str]],
+    clock: dg.ResourceParam[Clock],
+) -> Made:
+    """Grain: one metric and day, week or month."""
+    from growth_pipeline.cohorts.active_users.published.judge import POSTGRES
+    from growth_pipeline.cohorts.active_users.published.picture import describe_users  # altair
+    from growth_pipeline.cohorts.active_users.published.publish import (
+        QUESTIONS,
+        judge_store,
+        judge_told,
+        told_of,
+    )
+    from growth_pipeline.cohorts.active_users.published.refresh import refresh_active_users
+
+    with told_in_one_sentence(context):
+        done = refresh_active_users(
+            lake,
+            queries,
+            now=clock(),
+            week_start=cohort_week_start,
+            segments=cohort_segments,
+            tell=context.log.info,
+        )
+        told = told_of(done)
+        answers = [answer for one in told for answer in one.answers()]
+        publication = published_activity.publish(answers, kinds=QUESTIONS, now=clock())
+        context.log.info(publication.in_words())
+        judged = {**judge_told(told), POSTGRES: judge_store(answers, published_activity)}
+    whole = done[0]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(len(answer.rows) for answer in answers),
+            "as_of": dg.MetadataValue.timestamp(whole.counted.as_of),
+            "days_read": sum(made.read_days for made in done),
+            "counts_made": sum(made.computed for made in done),
+            "restated": len(whole.restatements),
+            "rows_written": publication.written,
+            "rows_withdrawn": publication.withdrawn,
+            "summary": dg.MetadataValue.md(describe_users(told[0])),
+        },
+        check_results=check_faults(judged),
+    )
+
+
+@asset(
+    "cohorts",
+    "funnels",
+    description="Grain: one funnel of the settings, week or month in which users began it, segment "
+    "and stage (cohorts.funnels): how many came how far, and how fast. Events of the ingest, of "
+    "files and adopted tables, and payments of the books (stripe:payment).",
+    kinds={"python", "postgres"},
+    ranged=True,
+    partitions_def=daily_partitions(),
+    deps=[ACTIVITY, dg.AssetKey(["billing", "mirror"])],
+    checks=FUNNEL_CHECKS,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=30),
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+    ),
+    code_version="1",
+)
+def funnels(
+    context: dg.AssetExecutionContext,
+    *,
+    lake: dg.ResourceParam[Lake],
+    funnel_store: dg.ResourceParam[FunnelStore],
+    published_activity: dg.ResourceParam[PublishedActivity],
+    published_funnels: dg.ResourceParam[Callable[[datetime], list[PublishedFunnel]]],
+    cohort_segments: dg.ResourceParam[list[str]],
+    clock: dg.ResourceParam[Clock],
+) -> Made:
+    """Grain: one funnel, week or month, segment and stage."""
+    from growth_pipeline.cohorts.active_users.published.publish import judge_store
+    from growth_pipeline.cohorts.funnel.published.judge import POSTGRES, judge_funnels
+    from growth_pipeline.cohorts.funnel.published.publish import (
+        FUNNEL,
+        answers_of,
+        changes_of,
+        describe_funnels,
+    )
+    from growth_pipeline.cohorts.funnel.published.refresh import refresh_funnels
+
+    now = clock()
+    with told_in_one_sentence(context):
+        counted = refresh_funnels(
+            lake, funnel_store, published_funnels(now), segments=cohort_segments
+        )
+        answers = answers_of(counted, cohort_segments)
+        restated = changes_of(answers, published_activity)
+        publication = published_activity.publish(answers, kinds=[FUNNEL], now=now)
+        context.log.info(publication.in_words())
+        judged = {**judge_funnels(answers), POSTGRES: judge_store(answers, published_activity)}
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(len(answer.rows) for answer in answers),
+            "users": {one.funnel.name: one.users for one in counted},
+            "restated": restated,
+            "rows_written": publication.written,
+            "rows_withdrawn": publication.withdrawn,
+            "summary": dg.MetadataValue.md(describe_funnels(answers)),
+        },
+        check_results=check_faults(judged),
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from growth_pipeline.cohorts.active_users.published.judge import RULES as USER_RULES
+from growth_pipeline.cohorts.funnel.published.judge import FUNNEL_RULES
 from growth_pipeline.cohorts.refresh.judge import (
     MONEY,
     POSTGRES,
@@ -24,17 +26,29 @@ from growth_pipeline.cohorts.refresh.judge import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from growth_pipeline.cohorts.cohort_store import Answer, CohortStore
     from growth_pipeline.cohorts.refresh.run import Refreshed
 
 RETENTION_KEY = dg.AssetKey(["cohorts", "retention_cells"])
 REPORT_KEY = dg.AssetKey(["cohorts", "report"])
+FUNNELS_KEY = dg.AssetKey(["cohorts", "funnels"])
+USERS_KEY = dg.AssetKey(["cohorts", "active_users"])
 FILES = "files_are_whole"
 _EXAMPLES = 10
 
 RETENTION_CHECKS = [
     dg.AssetCheckSpec(name, asset=RETENTION_KEY, description=description)
     for name, description in RULES.items()
+]
+USER_CHECKS = [
+    dg.AssetCheckSpec(name, asset=USERS_KEY, description=description, blocking=True)
+    for name, description in USER_RULES.items()
+]
+FUNNEL_CHECKS = [
+    dg.AssetCheckSpec(name, asset=FUNNELS_KEY, description=description, blocking=True)
+    for name, description in FUNNEL_RULES.items()
 ]
 REPORT_CHECKS = [
     dg.AssetCheckSpec(
@@ -74,6 +88,11 @@ def check_postgres(answers: Sequence[Answer], store: CohortStore) -> dg.AssetChe
         )
     ]
     return _result(POSTGRES, faults)
+
+
+def check_faults(judged: Mapping[str, Sequence[str]]) -> list[dg.AssetCheckResult]:
+    """One result a rule: what is wrong, by its name."""
+    return [_result(name, faults) for name, faults in judged.items()]
 
 
 def _result(name: str, faults: Sequence[str]) -> dg.AssetCheckResult:

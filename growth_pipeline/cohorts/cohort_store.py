@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from growth_pipeline.cohorts.calendar import date_of, week_origin
 from growth_pipeline.cohorts.member_store import assign_members
+from growth_pipeline.core.calendar import date_of, week_origin
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.storage.postgres import (
     Connection,

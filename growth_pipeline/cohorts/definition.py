@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
+from growth_pipeline.core.calendar import WEEKDAYS
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.core.periods import zone_of
 
@@ -17,7 +18,6 @@ GRAINS = ("day", "week", "month")
 KINDS = ("on", "on_or_after", "bracket")
 PERIODS = ("calendar", "since_entry")
 PERIOD_DAYS = {"day": 1, "week": 7, "month": 30}
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 OPEN_CELLS = ("null", "so_far")
 BASES = ("first", "previous")
 MODES = ("first_ever", "recurring")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from growth_pipeline.cohorts.calendar import date_of
+from growth_pipeline.core.calendar import date_of
 from growth_pipeline.storage.postgres import Connection, copy_out, stage
 from growth_pipeline.storage.sql import load_sql
 

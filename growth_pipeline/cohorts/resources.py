@@ -9,7 +9,13 @@ import dagster as dg
 from growth_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from growth_pipeline.cohorts.activity_store import PublishedActivity
     from growth_pipeline.cohorts.cohort_store import CohortStore
+    from growth_pipeline.cohorts.funnel.published.definition import PublishedFunnel
+    from growth_pipeline.cohorts.funnel.published.funnel_store import FunnelStore
     from growth_pipeline.cohorts.money.money_store import MoneyStore
 
 
@@ -22,6 +28,44 @@ def cohort_store(context: dg.InitResourceContext) -> CohortStore:
     from growth_pipeline.cohorts.cohort_store import CohortStore
 
     return CohortStore(context.resources.database)
+
+
+@dg.resource(
+    description="Published active users and funnels in Postgres.",
+    required_resource_keys={"database"},
+)
+def published_activity(context: dg.InitResourceContext) -> PublishedActivity:
+    """Store on the run's database."""
+    from growth_pipeline.cohorts.activity_store import PublishedActivity
+
+    return PublishedActivity(context.resources.database)
+
+
+@dg.resource(
+    description="Events of funnels in Postgres.", required_resource_keys={"database", "scopes"}
+)
+def funnel_store(context: dg.InitResourceContext) -> FunnelStore:
+    """Store on the run's database, for the accounts of the settings."""
+    from growth_pipeline.cohorts.funnel.published.funnel_store import FunnelStore
+
+    return FunnelStore(context.resources.database, context.resources.scopes)
+
+
+@dg.resource(description="Funnels that are published: a function of an instant.")
+def published_funnels(
+    _context: dg.InitResourceContext,
+) -> Callable[[datetime], list[PublishedFunnel]]:
+    """As the settings say; a wrong one is told when a run asks."""
+    from growth_pipeline.cohorts.funnel.published.definition import funnels_of
+
+    told = load_settings().cohorts
+    return lambda as_of: funnels_of(
+        told.funnels,
+        window=told.funnel_window,
+        order=told.funnel_order,
+        week_start=told.week_start,
+        as_of=as_of,
+    )
 
 
 @dg.resource(

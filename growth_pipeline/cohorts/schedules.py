@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dagster as dg
 
-from growth_pipeline.cohorts.checks import REPORT_KEY, RETENTION_KEY
+from growth_pipeline.cohorts.checks import FUNNELS_KEY, REPORT_KEY, RETENTION_KEY, USERS_KEY
 from growth_pipeline.events.checks import ACTIVITY
 
 refresh_cohorts_job = dg.define_asset_job(
     "refresh_cohorts_job",
-    selection=dg.AssetSelection.assets(ACTIVITY, RETENTION_KEY, REPORT_KEY),
-    description="Rolls up the activity of a day, recomputes the retention cells that it touches, "
-    "and writes the cohort report.",
+    selection=dg.AssetSelection.assets(ACTIVITY, RETENTION_KEY, REPORT_KEY, USERS_KEY, FUNNELS_KEY),
+    description="Rolls up the activity of a day, recomputes the retention cells and the counts of "
+    "active users that it touches, counts funnels, and writes the cohort report.",
     tags={"dagster/max_runtime": "7200"},
 )
 

@@ -227,6 +227,71 @@ def amount_chart(
     return _plain(line.properties(title=title, width=width, height=_COLUMNS_HEIGHT), values)
 
 
+def lines_chart(
+    rows: Rows,
+    *,
+    day: str,
+    value: str,
+    series: str,
+    colours: Mapping[str, str],
+    title: str,
+    numbers: str = ",",
+    width: int = _HEATMAP_WIDTH,
+) -> Spec:
+    """Several series over days on one scale from 0, a line each in its colour.
+
+    `colours`: name of a series -> colour, in the order of the legend. `day`: dates as ISO texts.
+    `numbers`: how the scale writes values, as d3-format has it (`.0%`); by default 10,000.
+    Shapes: a value of None leaves a gap; no rows give an empty plot with its title.
+    """
+    values = [dict(one) for one in rows]
+    shades = alt.Scale(domain=list(colours), range=list(colours.values()))
+    line = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_line(invalid="break-paths-show-domains")
+        .encode(
+            x=alt.X(f"{day}:T", title=None, axis=alt.Axis(format="%Y-%m-%d", labelAngle=-40)),
+            y=alt.Y(
+                f"{value}:Q",
+                title=None,
+                axis=alt.Axis(tickCount=5, grid=True, format=numbers),
+                scale=alt.Scale(domainMin=0),
+            ),
+            color=alt.Color(f"{series}:N", title=None, scale=shades),
+        )
+    )
+    return _plain(line.properties(title=title, width=width, height=_COLUMNS_HEIGHT), values)
+
+
+def signed_columns(
+    rows: Rows,
+    *,
+    category: str,
+    value: str,
+    part: str,
+    colours: Mapping[str, str],
+    title: str,
+    width: int = _HEATMAP_WIDTH,
+) -> Spec:
+    """Columns in the order of the rows, each made of parts: gains above 0, losses below.
+
+    `colours`: name of a part -> colour, in the order of the legend. Shapes: no rows give an empty
+    plot with its title.
+    """
+    values = [dict(one) for one in rows]
+    shades = alt.Scale(domain=list(colours), range=list(colours.values()))
+    bars = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_bar(width={"band": 0.7})
+        .encode(
+            x=alt.X(f"{category}:N", sort=None, title=None, axis=alt.Axis(labelAngle=-40)),
+            y=alt.Y(f"{value}:Q", title=None, axis=alt.Axis(tickCount=5, grid=True)),
+            color=alt.Color(f"{part}:N", title=None, scale=shades),
+        )
+    )
+    return _plain(bars.properties(title=title, width=width, height=_COLUMNS_HEIGHT), values)
+
+
 def in_dark(spec: Spec) -> Spec:
     """The same chart for a dark page: another ground and ink, the same marks."""
     inked = {
@@ -295,7 +360,7 @@ def _packed(png: bytes) -> bytes:
     return _PNG_SIGNATURE + b"".join([*chunks[:-1], packed, chunks[-1]])
 
 
-def _plain(chart: alt.LayerChart, values: list[dict[str, Any]]) -> Spec:
+def _plain(chart: alt.LayerChart | alt.Chart, values: list[dict[str, Any]]) -> Spec:
     """The chart's own JSON, with our theme in place of the library's and its rows beside it."""
     spec: Spec = chart.to_dict()
     for name in ("config", "datasets"):

@@ -34,17 +34,22 @@ class Terms:
     """The switches of one subscription's MRR; defaults are the contract's.
 
     Units: `week_factor` and `day_factor` are weeks and days of a month; `past_due_grace_days` how
-    long an unpaid subscription still counts.
+    long an unpaid subscription still counts, None: as long as it is past due. `stack_customer`:
+    discounts of the customer come on top of the subscription's, not only in their place.
     """
 
     week_factor: Fraction = Fraction(52, 12)
     day_factor: Fraction = _DAYS_A_YEAR / 12
     discounts: Discounts = Discounts.RECURRING
     count_trials: bool = False
-    past_due_grace_days: int = 30
+    past_due_grace_days: int | None = 30
+    count_metered: bool = False
+    count_paused_collection: bool = False
+    stack_customer: bool = False
 
 
 DEFAULT: Final = Terms()
+_FACTORS: Final = {"year": Fraction(1, 12), "month": Fraction(1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class Discount:
 
     duration: str
     percent_off: Fraction | None = None
-    amounts_off: Mapping[str, int] = field(default_factory=dict)
+    amounts_off: Mapping[str, int | Fraction] = field(default_factory=dict)
     starts: int | None = None
     ends: int | None = None
     products: frozenset[str] | None = None
@@ -113,7 +118,7 @@ class Subscription:
     """All that MRR of one subscription depends on.
 
     `past_due_since`: None while unknown; then its grace is not over. `customer_discounts` count
-    only where the subscription has none of its own.
+    where the subscription has none of its own, or on top of them if the terms say so.
     """
 
     status: str
@@ -163,18 +168,15 @@ def monthly_factor(interval: str, interval_count: int, terms: Terms = DEFAULT) -
 
     Raises: UnknownValueError for an interval that is none of Stripe's; it is never 0.
     """
-    factors = {
-        "year": Fraction(1, 12),
-        "month": Fraction(1),
-        "week": terms.week_factor,
-        "day": terms.day_factor,
-    }
-    if interval not in factors or interval_count < 1:
+    factor = _FACTORS.get(interval)
+    if interval in ("week", "day"):
+        factor = terms.week_factor if interval == "week" else terms.day_factor
+    if factor is None or interval_count < 1:
         raise UnknownValueError(
             f"interval {interval_count} x {interval!r} is none that Stripe bills in",
             remedy="update growth_pipeline: an unknown interval is not worth 0",
         )
-    return factors[interval] / interval_count
+    return factor if interval_count == 1 else factor / interval_count
 
 
 def contract_mrr(item: Item, terms: Terms = DEFAULT) -> Fraction | None:
@@ -183,7 +185,7 @@ def contract_mrr(item: Item, terms: Terms = DEFAULT) -> Fraction | None:
     Grain: one subscription item. Units: minor units of its price's currency, exact. One-time
     prices and metered items are 0. Raises: UnknownValueError for an unknown interval.
     """
-    billed = _billed(item, at=None)
+    billed = _billed(item, at=None, terms=terms)
     return None if billed is None else billed * _factor(item, terms)
 
 
@@ -191,9 +193,23 @@ def net_mrr(found: Subscription, *, at: int, terms: Terms = DEFAULT) -> Fraction
     """What a subscription's items are worth a month after discounts, whatever its status.
 
     Grain: one subscription at one instant. Units: minor units of its currency, exact, never below
-    0; None if a price is unknown. Items first, then the subscription, then the customer;
-    percentages multiply on what is left, amounts are spread over the items by amount.
-    Raises: UnknownValueError for an unknown interval, and for an item in another currency.
+    0; None if a price is unknown. Raises: as `net_items`.
+    """
+    parts = net_items(found, at=at, terms=terms)
+    known = [part for part in parts if part is not None]
+    return sum(known, Fraction(0)) if len(known) == len(parts) else None
+
+
+def net_items(
+    found: Subscription, *, at: int, terms: Terms = DEFAULT
+) -> tuple[Fraction | None, ...]:
+    """What each item is worth a month after discounts, whatever the subscription's status.
+
+    Grain: one item at one instant, in the subscription's order. Units: minor units of its currency,
+    exact, never below 0; all None if one price is unknown: an amount off is spread over all.
+    Items first, then the subscription, then the customer; percentages multiply on what is left,
+    amounts are spread over the items by amount. Raises: UnknownValueError for an unknown interval,
+    and for an item in another currency. Source: docs/metrics.md, "MRR of a subscription".
     """
     left: list[Fraction] = []
     for item in found.items:
@@ -201,28 +217,28 @@ def net_mrr(found: Subscription, *, at: int, terms: Terms = DEFAULT) -> Fraction
             raise UnknownValueError(
                 f"item {item.id} is in {item.price.currency}, its subscription in {found.currency}"
             )
-        billed = _billed(item, at=at)
+        billed = _billed(item, at=at, terms=terms)
         if billed is None:
-            return None
+            return (None,) * len(found.items)
         left.append(_lowered([billed], [item], item.discounts, at, terms)[0])
-    own = found.discounts or found.customer_discounts
-    left = _lowered(left, found.items, own, at, terms)
+    left = _lowered(left, found.items, _of_the_whole(found, terms), at, terms)
     parts = zip(left, found.items, strict=True)
-    return sum((amount * _factor(item, terms) for amount, item in parts), Fraction(0))
+    return tuple(amount * _factor(item, terms) for amount, item in parts)
 
 
 def counts(found: Subscription, *, at: int, terms: Terms = DEFAULT) -> bool:
     """Whether a subscription's status lets it have MRR at an instant.
 
-    Active and past due count, the latter for `past_due_grace_days`; collection that is paused
-    does not. Trials only if the terms say so.
+    Active and past due count, the latter for `past_due_grace_days`. Trials and collection that is
+    paused only if the terms say so.
     """
-    if found.is_collection_paused:
+    if found.is_collection_paused and not terms.count_paused_collection:
         return False
     if found.status == "trialing":
         return terms.count_trials
-    if found.status == "past_due" and found.past_due_since is not None:
-        return at < found.past_due_since + terms.past_due_grace_days * DAY_SECONDS
+    grace = terms.past_due_grace_days
+    if found.status == "past_due" and found.past_due_since is not None and grace is not None:
+        return at < found.past_due_since + grace * DAY_SECONDS
     return found.status in COUNTED
 
 
@@ -242,13 +258,24 @@ def round_minor(amount: Fraction) -> int:
 # --- inside --------------------------------------------------------------------------------------
 
 
-def _billed(item: Item, *, at: int | None) -> Fraction | None:
-    """An item's amount for one interval; 0 where nothing recurring is billed (yet)."""
+def _billed(item: Item, *, at: int | None, terms: Terms) -> Fraction | None:
+    """An item's amount for one interval; 0 where nothing recurring is billed (yet).
+
+    A metered item that counts needs the usage as its quantity; without, its amount is unknown.
+    """
     price = item.price
     is_free = at is not None and item.free_until is not None and at < item.free_until
-    if price.interval is None or price.is_metered or item.quantity is None or is_free:
+    is_usage = price.is_metered or item.quantity is None
+    if price.interval is None or is_free or (is_usage and not terms.count_metered):
         return Fraction(0)
-    return billed_amount(price, item.quantity)
+    return None if item.quantity is None else billed_amount(price, item.quantity)
+
+
+def _of_the_whole(found: Subscription, terms: Terms) -> tuple[Discount, ...]:
+    """Discounts of all items: the subscription's, and the customer's after or instead of them."""
+    if terms.stack_customer:
+        return (*found.discounts, *found.customer_discounts)
+    return found.discounts or found.customer_discounts
 
 
 def _factor(item: Item, terms: Terms) -> Fraction:

@@ -20,7 +20,7 @@ from growth_pipeline.events.activity.adopt import (
 from growth_pipeline.events.activity.rollup import QualifyingSet, Rolled, roll_up, roll_up_news
 from growth_pipeline.operate.home import check_home, migrate_home, open_home
 from growth_pipeline.operate.logs import log_for_a_person
-from growth_pipeline.settings import Settings, load_settings
+from growth_pipeline.settings import load_settings
 from growth_pipeline.storage.engine import Engine
 from growth_pipeline.storage.lake import Lake
 from growth_pipeline.storage.postgres import Database
@@ -91,7 +91,7 @@ def roll_up_activity(
         raise UsageError("--anew makes every day again", remedy="leave --since out")
     with _store(say, dry_run=False) as store:
         settings = load_settings()
-        lake, engine = Lake(settings.resolved_lake_url), _engine(settings)
+        lake, engine = Lake(settings.resolved_lake_url), Engine(**settings.engine_bounds)
         segments = settings.cohorts.segments
         if since is None:
             return roll_up_news(
@@ -175,14 +175,6 @@ def _store(say: Callable[[str], None], *, dry_run: bool) -> Iterator[ActivitySto
         (check_home if dry_run else migrate_home)(home)
         with Database(home.database_url, application_name="growth command") as database:
             yield ActivityStore(database)
-
-
-def _engine(settings: Settings) -> Engine:
-    return Engine(
-        memory_limit=settings.engine.memory_limit,
-        threads=settings.engine.threads,
-        temp_dir=settings.state_dir.resolve() / "spill",
-    )
 
 
 def _day(text: str) -> date:

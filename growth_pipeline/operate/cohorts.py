@@ -16,7 +16,7 @@ from growth_pipeline.cohorts.refresh.run import (
     Wanted,
     answers_of,
     in_words,
-    refresh_all,
+    refresh,
 )
 from growth_pipeline.cohorts.report.write import Told, read_answers, told_of, with_pictures
 from growth_pipeline.core.errors import UsageError
@@ -80,10 +80,19 @@ def refresh_cohorts(
         settings = _settings_here(say) if dry_run else load_settings()
         lake = Lake(settings.resolved_lake_url)
         books = None if database is None else MoneyStore(database, settings.stripe.scopes)
-        queries = stack.enter_context(queries_on(settings.engine.cluster_url, _engine(settings)))
+        queries = stack.enter_context(
+            queries_on(settings.engine.cluster_url, Engine(**settings.engine_bounds))
+        )
         segments = settings.cohorts.segments
-        done = refresh_all(
-            lake, queries, wanted, segments, now=now, books=books, dry_run=dry_run, tell=say
+        done = refresh(
+            lake,
+            queries,
+            wanted,
+            now=now,
+            segments=segments,
+            books=books,
+            dry_run=dry_run,
+            tell=say,
         )
         if output is not None:
             _write(
@@ -173,14 +182,6 @@ def _published(publication: Publication) -> dict[str, Any]:
             for (entry, grain, segment_by), written in publication.written.items()
         ],
     }
-
-
-def _engine(settings: Settings) -> Engine:
-    return Engine(
-        memory_limit=settings.engine.memory_limit,
-        threads=settings.engine.threads,
-        temp_dir=settings.state_dir.resolve() / "spill",
-    )
 
 
 def _told(made: Refreshed) -> dict[str, Any]:

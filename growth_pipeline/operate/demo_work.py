@@ -26,8 +26,9 @@ _LOOK_SECONDS = 0.5
 def work(task: dict[str, Any], folder: Path) -> None:
     """Do one task: `{"do": …, "first": month, "last": month}`.
 
-    `do`: extract, book, audit, alert (about one run, `run_id`) or cohorts (of every day that is
-    over). Afterwards `<do>-<last>.json` lies in the folder, whole; after an audit it is the report.
+    `do`: extract, book, audit, alert (about one run, `run_id`), cohorts (of every day that is
+    over) or revenue. Afterwards `<do>-<last>.json` lies in the folder, whole; after an audit it is
+    the report.
     Raises: the GrowthError of the step that failed.
     """
     result = b"{}"
@@ -37,6 +38,14 @@ def work(task: dict[str, Any], folder: Path) -> None:
     elif task["do"] == "alert":
         about = {"run_id": task["run_id"]}
         launch("deliver_alerts_job", run_config={"ops": {"alerts__outbox": {"config": about}}})
+    elif task["do"] == "revenue":
+        # Tiers of prices and products of coupons are in no event. The price list is as old as the
+        # company.
+        prices = {"ops": {"billing__mirror_backfill": {"config": {"objects": "prices,coupons"}}}}
+        months = task["first"], task["first"]
+        only = ("billing/mirror_backfill",)
+        launch("backfill_job", partition_range=months, assets=only, run_config=prices)
+        launch("refresh_revenue_job")
     elif task["do"] == "cohorts":
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
         launch("refresh_cohorts_job", partition_range=(f"{task['first']}-01", str(yesterday)))

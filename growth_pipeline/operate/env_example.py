@@ -140,6 +140,8 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return value.as_posix() if isinstance(value, Path) else str(value)
 
 

@@ -16,7 +16,10 @@ from growth_pipeline.storage.sql import load_sql
 
 Mode = Literal["demo", "real"]
 
-SCHEMAS = ("activity", "alerts", "audit", "billing", "cohorts", "events", "operate", "stripe")
+SCHEMAS = (
+    *("activity", "alerts", "audit", "billing", "cohorts", "events", "marts", "operate"),
+    *("revenue", "stripe"),
+)
 
 
 def claim_mode(url: str, mode: Mode) -> None:

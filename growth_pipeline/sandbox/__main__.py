@@ -48,6 +48,9 @@ Scale = Annotated[int, typer.Option(min=1, help="Multiplies the customers.")]
 AsOf = Annotated[
     str | None, typer.Option(help="ISO instant the history ends at; default: this hour.")
 ]
+Variety = Annotated[
+    bool, typer.Option("--variety", help="Customers do anything that contracts allow, at random.")
+]
 ApiVersion = Annotated[str, typer.Option(help="The account's own API version.")]
 Connected = Annotated[
     bool, typer.Option("--connected", help="A second account, connected to the first.")
@@ -87,6 +90,7 @@ def serve(
     months: Months = 13,
     customers: Customers = 80,
     scale: Scale = 1,
+    variety: Variety = False,
     as_of: AsOf = None,
     api_key: ApiKey = None,
     livemode: Livemode = False,
@@ -100,6 +104,7 @@ def serve(
 ) -> None:
     """Build the company and serve its Stripe API until Ctrl-C or SIGTERM."""
     company = _company(seed, months, customers, scale, as_of, livemode=livemode)
+    company = replace(company, variety=variety)
     company = replace(company, api_version=_known(api_version))
     key = api_key or f"rk_{'live' if livemode else 'test'}_sandbox"
     _refuse_other_mode(key, livemode=livemode)
@@ -143,12 +148,14 @@ def generate(
     months: Months = 13,
     customers: Customers = 80,
     scale: Scale = 1,
+    variety: Variety = False,
     as_of: AsOf = None,
     livemode: Livemode = False,
     data_dir: DataDir = None,
 ) -> None:
     """Build the company only, and print its counts, the seconds and the memory it took."""
     company = _company(seed, months, customers, scale, as_of, livemode=livemode)
+    company = replace(company, variety=variety)
     began = time.monotonic()
     with ExitStack() as stack:
         store = _built(stack, company, data_dir)

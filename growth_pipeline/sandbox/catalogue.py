@@ -25,6 +25,8 @@ class Plan:
     """One thing on the price list. `unit`: US cents per unit and period; other currencies follow.
 
     `tiers_mode`: graduated prices each unit in its own tier, volume all units in the last one.
+    `thousandths` of a minor unit come on top of the unit's price. `divide_by`: the price is for so
+    many units, what is left over counts whole or not at all. `metered`: billed by usage.
     """
 
     product: str
@@ -33,6 +35,10 @@ class Plan:
     interval_count: int = 1
     tiers_mode: str | None = None
     tiers: tuple[Tier, ...] = ()
+    thousandths: int = 0
+    divide_by: int = 1
+    round_up: bool = False
+    metered: bool = False
 
 
 PRODUCTS = {
@@ -87,8 +93,13 @@ CODES = {"HELLO": "LAUNCH50", "BYEBYE": "FRIENDS20"}
 
 def amount_of(plan: Plan, quantity: int, currency: str) -> int:
     """Price of a quantity for one period, in minor units of the currency."""
+    if plan.metered:
+        return 0
+    if plan.divide_by > 1:
+        quantity = (quantity + (plan.divide_by - 1) * plan.round_up) // plan.divide_by
     if plan.tiers_mode is None:
-        return list_price(plan.unit, currency) * quantity
+        unit = list_price(plan.unit, currency) + Fraction(plan.thousandths, 1000)
+        return rounded(unit * quantity, currency)
     if plan.tiers_mode == "volume":
         tier = next(t for t in plan.tiers if t.up_to is None or quantity <= t.up_to)
         return list_price(tier.unit, currency) * quantity + list_price(tier.flat, currency)
@@ -129,11 +140,16 @@ def discount_of(coupon: Json, amount: int, currency: str) -> int:
 
 @dataclass
 class Catalogue:
-    """The price list as Stripe objects. `prices`: by plan and currency; `codes`: by the word."""
+    """The price list as Stripe objects. `prices`: by plan and currency; `codes`: by the word.
+
+    `plans` and `terms` (of coupons) say the same in the company's own words.
+    """
 
     prices: dict[tuple[str, str], Json] = field(default_factory=dict)
     coupons: dict[str, Json] = field(default_factory=dict)
     codes: dict[str, Json] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=lambda: PLANS)
+    terms: dict[str, Json] = field(default_factory=lambda: COUPONS)
 
     def price(self, plan: str, currency: str) -> Json:
         """The price object of a plan in a currency."""
@@ -141,18 +157,24 @@ class Catalogue:
 
     def plan_of(self, price: Json) -> Plan:
         """The plan that a price object belongs to."""
-        return PLANS[price["lookup_key"].rsplit("_", 1)[0]]
+        return self.plans[price["lookup_key"].rsplit("_", 1)[0]]
 
 
-def open_shop(journal: Journal, at: int) -> Catalogue:
+def open_shop(
+    journal: Journal,
+    at: int,
+    *,
+    plans: dict[str, Plan] = PLANS,
+    coupons: dict[str, Json] = COUPONS,
+) -> Catalogue:
     """Writes the price list at the company's first second; the catalogue for its customers."""
     livemode = journal.account.livemode
     products = {}
     for key, name in PRODUCTS.items():
         product = shapes.product(journal.names.new("prod"), name, created=at, livemode=livemode)
         products[key] = journal.add(product, at, "product.created", asked=True)
-    catalogue = Catalogue()
-    for key, plan in PLANS.items():
+    catalogue = Catalogue(plans=plans, terms=coupons)
+    for key, plan in plans.items():
         for currency in CURRENCIES:
             price = shapes.price(
                 journal.names.new("price"),
@@ -166,8 +188,10 @@ def open_shop(journal: Journal, at: int) -> Catalogue:
                 created=at + 1,
                 livemode=livemode,
             )
+            _refine(price, plan)
             catalogue.prices[key, currency] = _sell(journal, at + 1, price)
-    for coupon_id, terms in COUPONS.items():
+    for coupon_id, sold in coupons.items():
+        terms = _with_products(sold, {key: one["id"] for key, one in products.items()})
         coupon = shapes.coupon(coupon_id, created=at + 1, livemode=livemode, **terms)
         catalogue.coupons[coupon_id] = journal.add(coupon, at + 1, "coupon.created", asked=True)
     for code, coupon_id in CODES.items():
@@ -177,11 +201,30 @@ def open_shop(journal: Journal, at: int) -> Catalogue:
         catalogue.codes[code] = journal.add(word, at + 1, "promotion_code.created", asked=True)
     for key, product in products.items():
         first = next(
-            price for (plan, _), price in catalogue.prices.items() if PLANS[plan].product == key
+            price for (plan, _), price in catalogue.prices.items() if plans[plan].product == key
         )
         changes = {"default_price": first["id"], "updated": at + 2}
         journal.change(product, at + 2, changes, "product.updated", asked=True)
     return catalogue
+
+
+def _refine(price: Json, plan: Plan) -> None:
+    """What only some prices have: parts of a minor unit, packs of units, billing by usage."""
+    if plan.thousandths:
+        price["unit_amount_decimal"] = f"{price['unit_amount']}.{plan.thousandths:03d}"
+        price["unit_amount"] = None
+    if plan.divide_by > 1:
+        how = "up" if plan.round_up else "down"
+        price["transform_quantity"] = {"divide_by": plan.divide_by, "round": how}
+    if plan.metered:
+        price["recurring"] = {**price["recurring"], "usage_type": "metered"}
+
+
+def _with_products(terms: Json, ids: dict[str, str]) -> Json:
+    """Terms of a coupon; the products it is for by their ids."""
+    if not terms.get("applies_to"):
+        return terms
+    return {**terms, "applies_to": {"products": [ids[one] for one in terms["applies_to"]]}}
 
 
 def _sell(journal: Journal, at: int, price: Json) -> Json:

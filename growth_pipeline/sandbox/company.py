@@ -28,6 +28,7 @@ from growth_pipeline.sandbox.payouts import pay_out
 from growth_pipeline.sandbox.store import TRIED_SINCE, Store
 from growth_pipeline.sandbox.stories import STORIES, begin
 from growth_pipeline.sandbox.usage import MOST_PEOPLE, PEOPLE, person_of
+from growth_pipeline.sandbox.variety import ALL_COUPONS, ALL_PLANS, begin_any
 
 _GOLDEN = 0.6180339887498949
 # Stripe keeps events for 30 days; a big company is given no older ones either.
@@ -45,7 +46,8 @@ class Company:
     `months` calendar months end at `as_of` (epoch second, exclusive); the last one may be open.
     `customers` is the number before `scale` multiplies it. `all_events`: events of the whole
     history (to deliver them), else of the last 30 days only. `api_version`: the account's own, in
-    which its events are written and requests without a version are answered.
+    which its events are written and requests without a version are answered. `variety`: customers
+    do anything that contracts allow, at random, in place of the stories.
     """
 
     as_of: int
@@ -56,6 +58,7 @@ class Company:
     livemode: bool = False
     all_events: bool = True
     api_version: str = shapes.API_VERSION
+    variety: bool = False
 
     @property
     def account(self) -> Account:
@@ -115,15 +118,13 @@ def build(
     people: list[Json] = []
     total = company.customers * company.scale
     for index in range(total):
-        life = Life(world, index, _signs_up_at(company, index))
-        begin(life, STORIES[index % len(STORIES)])
-        life.live()
-        _let_balance_become_available(life.journal, company.as_of)
+        life = _live(company, world, index)
         store.write(life.journal)
         store.write_ledger(ledger_rows(life))
-        store.write_application(application_rows(life))
-        if index < MOST_PEOPLE and (person := person_of(life)):
-            people.append(person)
+        store.write_contracts(life.contracts.rows())
+        if not company.variety:
+            store.write_application(application_rows(life))
+            people += _users_of(life) if index < MOST_PEOPLE else []
         if life.coupon:
             redeemed[life.coupon] += 1
         if on_progress and index % 100 == 0:
@@ -136,6 +137,23 @@ def build(
     pay_out(store, world)
     store.set_fact(TRIED_SINCE, company.as_of - TRIED_DAYS * DAY)
     store.finish()
+
+
+def _users_of(life: Life) -> list[Json]:
+    person = person_of(life)
+    return [person] if person else []
+
+
+def _live(company: Company, world: World, index: int) -> Life:
+    """One customer's whole life."""
+    life = Life(world, index, _signs_up_at(company, index))
+    if company.variety:
+        begin_any(life)
+    else:
+        begin(life, STORIES[index % len(STORIES)])
+    life.live()
+    _let_balance_become_available(life.journal, company.as_of)
+    return life
 
 
 def endpoint_of(
@@ -161,7 +179,10 @@ def endpoint_of(
 def _open(company: Company) -> tuple[World, Journal]:
     events_from = 0 if company.all_events else company.as_of - EVENT_DAYS * DAY
     shop = Journal(company.account, Names(company.seed, "shop"), events_from)
-    catalogue: Catalogue = open_shop(shop, company.start)
+    if company.variety:
+        catalogue: Catalogue = open_shop(shop, company.start, plans=ALL_PLANS, coupons=ALL_COUPONS)
+    else:
+        catalogue = open_shop(shop, company.start)
     close_at = company.start + 60 * DAY
     if close_at + HOUR < company.as_of:
         close_legacy(shop, catalogue, close_at)

@@ -75,6 +75,7 @@ def create_app(
             control("events", "GET", controls.show_events),
             control("truth", "GET", controls.show_truth),
             control("application", "GET", controls.show_application),
+            control("contracts", "GET", controls.show_contracts),
             control("usage", "GET", controls.show_usage),
             control("plant", "POST", controls.plant),
             control("faults", "POST", controls.add_fault),
@@ -210,6 +211,12 @@ class _Controls:
         """What the company's application holds, one `[table, row]` a line; before tampering."""
         tenant = self._tenant(request.query_params.get("account"))
         lines = (orjson.dumps(row) + b"\n" for row in tenant.store.application())
+        return StreamingResponse(_in_blocks(lines), media_type="application/x-ndjson")
+
+    def show_contracts(self, request: Request, _: Json) -> Response:
+        """What customers agreed to, one thing that happened a line."""
+        tenant = self._tenant(request.query_params.get("account"))
+        lines = (orjson.dumps(row) + b"\n" for row in tenant.store.contracts())
         return StreamingResponse(_in_blocks(lines), media_type="application/x-ndjson")
 
     def show_usage(self, request: Request, _: Json) -> Response:

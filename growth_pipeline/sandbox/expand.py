@@ -124,6 +124,10 @@ def _not_expandable(path: str, hint: str = "") -> ApiError:
     return ApiError(400, f"This property cannot be expanded ({path}).{hint}", param="expand")
 
 
+# Values, not objects, that are told only when asked for.
+_TOLD_ON_REQUEST = frozenset({("price", "tiers"), ("coupon", "applies_to")})
+
+
 def _expandable(view: View, kind: str) -> Mapping[str, str]:
     return {**_EXPANDABLE.get(kind, {}), **view.former(kind)}
 
@@ -139,7 +143,7 @@ def _leads_somewhere(view: View, kind: str, steps: Sequence[str]) -> bool:
         if path in _INCLUDABLE.get(kind, {}):
             inner = RESOURCES[_INCLUDABLE[kind][path][0]].object
             return not rest or (rest[0] == "data" and _leads_somewhere(view, inner, rest[1:]))
-        if (kind, path) == ("price", "tiers"):
+        if (kind, path) in _TOLD_ON_REQUEST:
             return not rest
     return False
 
@@ -189,6 +193,8 @@ def _resolve(view: View, target: str, value: Any) -> Any:
 def _included(view: View, owner: Json, key: str) -> Any:
     if (owner["object"], key) == ("price", "tiers"):
         return view.fact(f"tiers/{owner['id']}")
+    if (owner["object"], key) in _TOLD_ON_REQUEST:
+        return None  # a coupon for all products; one for some has them
     name, column = _INCLUDABLE[owner["object"]][key]
     page = view.page(RESOURCES[name], [Condition(f"{column} = ?", (owner["id"],))], NESTED_LIMIT)
     url = f"/v1/{name}?{column}={owner['id']}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from growth_pipeline.sandbox import shapes
 from growth_pipeline.sandbox.catalogue import discount_of
 from growth_pipeline.sandbox.journal import Json
-from growth_pipeline.sandbox.life import Life, Line
+from growth_pipeline.sandbox.life import Given, Life, Line
 from growth_pipeline.sandbox.names import DAY, HOUR
 from growth_pipeline.sandbox.payments import attempt, cancel_intent, make_intent
 from growth_pipeline.sandbox.phases import release
@@ -62,12 +62,25 @@ def _line(life: Life, at: int, invoice_id: str, line: Line) -> Json:
         credited_invoice=line.credits,
         livemode=life.livemode,
     )
-    if life.discount and line.invoice_item is None and _runs(life.discount, at):
-        coupon = life.catalogue.coupons[life.discount["source"]["coupon"]]
-        amount = discount_of(coupon, line.amount, life.currency)
-        if amount:
-            made["discount_amounts"] = [{"amount": amount, "discount": life.discount["id"]}]
+    if line.invoice_item is None:
+        made["discount_amounts"] = _discounts_on(life, at, line)
     return made
+
+
+def _discounts_on(life: Life, at: int, line: Line) -> list[Json]:
+    """What coupons take off a line: those of its item first, then those of the whole."""
+    in_use = [Given(life.discount, life.coupon or "", None)] if life.discount else []
+    found: list[Json] = []
+    left = line.amount
+    for given in sorted([*in_use, *life.given], key=lambda one: one.item is None):
+        coupon = life.catalogue.coupons[given.coupon]
+        products = (coupon.get("applies_to") or {}).get("products")
+        is_for = products is None or line.item["price"]["product"] in products
+        if given.item in {None, line.item["id"]} and is_for and _runs(given.discount, at):
+            amount = discount_of(coupon, left, life.currency)
+            left -= amount
+            found += [{"amount": amount, "discount": given.discount["id"]}] if amount else []
+    return found
 
 
 def _runs(discount: Json, at: int) -> bool:
@@ -75,10 +88,11 @@ def _runs(discount: Json, at: int) -> bool:
 
 
 def _discount_amounts(lines: Sequence[Json]) -> list[Json]:
-    parts = [part for line in lines for part in line["discount_amounts"]]
-    if not parts:
-        return []
-    return [{"amount": sum(part["amount"] for part in parts), "discount": parts[0]["discount"]}]
+    sums: dict[str, int] = {}
+    for line in lines:
+        for part in line["discount_amounts"]:
+            sums[part["discount"]] = sums.get(part["discount"], 0) + part["amount"]
+    return [{"amount": amount, "discount": discount} for discount, amount in sums.items()]
 
 
 def finalise(life: Life, at: int, invoice: Json) -> None:
@@ -163,6 +177,7 @@ def _pay(life: Life, at: int, invoice: Json, *, attempted: bool) -> None:
     life.journal.change(invoice, at, changes, *_PAID)
     if life.subscription["status"] in {"incomplete", "past_due", "unpaid"}:
         life.past_due_since = None
+        life.note(at, "state", state="active")
         life.journal.change(
             life.subscription, at, {"status": "active"}, "customer.subscription.updated"
         )
@@ -181,6 +196,7 @@ def _fail(life: Life, at: int, invoice: Json) -> None:
         return
     if life.subscription["status"] == "active":
         life.past_due_since = at
+        life.note(at, "state", state="past_due")
         life.journal.change(
             life.subscription, at, {"status": "past_due"}, "customer.subscription.updated"
         )
@@ -196,6 +212,7 @@ def _end_dunning(life: Life, at: int, invoice: Json) -> None:
     if life.subscription["status"] != "past_due":
         return
     if life.gives_up == "unpaid":
+        life.note(at, "state", state="unpaid")
         life.journal.change(
             life.subscription, at, {"status": "unpaid"}, "customer.subscription.updated"
         )
@@ -208,6 +225,7 @@ def expire_first(life: Life, at: int, invoice: Json) -> None:
     """A subscription whose first invoice was not paid within 23 hours ends before it began."""
     if life.subscription["status"] != "incomplete":
         return
+    life.note(at, "state", state="ended", reason="expired")
     changes = {"status": "incomplete_expired", "ended_at": at}
     life.journal.change(life.subscription, at, changes, "customer.subscription.updated")
     _give_up(life, at, invoice, void=True, why="")
@@ -215,6 +233,7 @@ def expire_first(life: Life, at: int, invoice: Json) -> None:
 
 def end_subscription(life: Life, at: int, reason: str) -> None:
     """Cancels the subscription now; Stripe calls the event `deleted`, the object stays."""
+    life.note(at, "state", state="ended", reason=reason)
     changes = {
         "status": "canceled",
         "canceled_at": life.subscription["canceled_at"] or at,

@@ -5,13 +5,16 @@ What happens is in the modules that act on a life: subscriptions, invoicing, pay
 
 from __future__ import annotations
 
+import copy
 import heapq
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from growth_pipeline.sandbox.catalogue import Catalogue
+from growth_pipeline.sandbox.contracts import Contracts, price_of
 from growth_pipeline.sandbox.currencies import CURRENCIES
 from growth_pipeline.sandbox.journal import Account, Journal, Json
 from growth_pipeline.sandbox.names import Names
@@ -49,6 +52,14 @@ class Line(NamedTuple):
     credits: str | None = None
 
 
+class Given(NamedTuple):
+    """A coupon in use beside the subscription's first: `item` None is the whole subscription."""
+
+    discount: Json
+    coupon: str
+    item: str | None
+
+
 class Life:
     """One customer from sign-up to the as-of instant; the same seed and index, the same life."""
 
@@ -71,6 +82,10 @@ class Life:
         self.cycle = 0
         self.discount: Json | None = None
         self.coupon: str | None = None
+        self.given: list[Given] = []
+        self.contracts = Contracts()
+        self.agreed: dict[str, tuple[str, int]] = {}
+        self.has_another = False
         self.pending_lines: list[Line] = []
         self.invoice_count = 0
         self.credit_count = 0
@@ -78,8 +93,8 @@ class Life:
         self.past_due_since: int | None = None
         self.joins: dict[str, Json] = {}
         self.sessions: dict[str, Json] = {}
-        self._queue: list[tuple[int, int, Callable[..., object], tuple[Any, ...], Json]] = []
-        self._queued = 0
+        self._queue: list[tuple[int, int, Life, Callable[..., object], tuple[Any, ...], Json]] = []
+        self._numbers = itertools.count()
 
     @property
     def livemode(self) -> bool:
@@ -104,15 +119,43 @@ class Life:
     def later(self, at: int, action: Callable[..., object], *args: Any, **options: Any) -> None:
         """Lets `action(life, at, *args, **options)` happen at a second; never from `as_of` on."""
         if at < self.world.as_of:
-            self._queued += 1
-            heapq.heappush(self._queue, (at, self._queued, action, args, options))
+            heapq.heappush(self._queue, (at, next(self._numbers), self, action, args, options))
 
     def live(self) -> Journal:
         """Everything that happens before the as-of instant, in order of time."""
         while self._queue:
-            at, _, action, args, options = heapq.heappop(self._queue)
-            action(self, at, *args, **options)
+            at, _, life, action, args, options = heapq.heappop(self._queue)
+            action(life, at, *args, **options)
         return self.journal
+
+    def beside(self) -> Life:
+        """The same customer with another subscription, at the same time."""
+        other = copy.copy(self)
+        other.subscription, other.items, other.agreed = {}, [], {}
+        other.discount, other.coupon, other.given = None, None, []
+        other.pending_lines, other.cycle = [], 0
+        other.past_due_since, other.declines, other.gives_up = None, 0, "cancel"
+        other.has_another = True
+        return other
+
+    def note(self, at: int, what: str, **details: Any) -> None:
+        """Writes down what happened to the contract, in the company's own words."""
+        contract = self.subscription.get("id", "")
+        self.contracts.note(at, self.customer["id"], contract, what, **details)
+
+    def note_items(self, at: int, what: str = "items", **details: Any) -> None:
+        """Writes down everything that is agreed from now on."""
+        items = [
+            {"item": item, "plan": plan, "quantity": quantity}
+            | {"price": price_of(plan, self.currency, self.catalogue.plans)}
+            for item, (plan, quantity) in self.agreed.items()
+        ]
+        self.note(at, what, items=items, **details)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the customer was deleted."""
+        return self.customer["id"] in self.journal.deleted
 
     def charges(self) -> list[Json]:
         """The customer's charges, oldest first."""

@@ -61,6 +61,6 @@ def add_periods(anchor: int, interval: str, count: int) -> int:
     Counted from the anchor, not from the period before: a cycle that begins on the 31st comes
     back to the 31st after a short month.
     """
-    if interval == "week":
-        return anchor + count * 7 * DAY
+    if interval in {"day", "week"}:
+        return anchor + count * DAY * (7 if interval == "week" else 1)
     return add_months(anchor, count * {"month": 1, "year": 12}[interval])

@@ -42,7 +42,10 @@ def follow(life: Life, at: int) -> Json:
         return release(life, at)
     phase = schedule["phases"][-1]
     price = _price(life, phase)
-    life.items[0] = {**life.items[0], "price": price, "plan": shapes.plan(price)}
+    first = life.items[0]
+    plan = next(key for (key, _), one in life.catalogue.prices.items() if one is price)
+    life.agreed[first["id"]] = (plan, life.agreed[first["id"]][1])
+    life.items[0] = {**first, "price": price, "plan": shapes.plan(price)}
     current = {"end_date": phase["end_date"], "start_date": phase["start_date"]}
     life.journal.change(schedule, at, {"current_phase": current}, "subscription_schedule.updated")
     return {}

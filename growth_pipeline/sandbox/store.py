@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from growth_pipeline.sandbox import shapes
+from growth_pipeline.sandbox.contracts import CONTRACT_COLUMNS
 from growth_pipeline.sandbox.journal import Event, Journal, Json
 from growth_pipeline.sandbox.lists import (
     BY_OBJECT,
@@ -105,6 +106,7 @@ class Store:
                 f" body blob not null{columns})"
             )
         run(f"create table if not exists ledger ({', '.join(LEDGER_COLUMNS)})")
+        run(f"create table if not exists contracts ({', '.join(CONTRACT_COLUMNS)})")
         run("create table if not exists application (name text not null, body text not null)")
         self._kinds = dict(self._db.execute("select kind, sample from kinds"))
 
@@ -161,6 +163,10 @@ class Store:
     def write_ledger(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Keeps rows of the expected ledger; columns as in `LEDGER_COLUMNS`."""
         self._waiting["ledger"].extend(rows)
+
+    def write_contracts(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Keeps what happened to contracts; columns as in `CONTRACT_COLUMNS`."""
+        self._waiting["contracts"].extend(rows)
 
     def write_application(self, rows: Iterable[tuple[str, Json]]) -> None:
         """Keeps rows of the application's tables, each with its table's name."""
@@ -318,6 +324,12 @@ class Store:
         for row in rows:
             entry = dict(zip(LEDGER_COLUMNS, row, strict=True))
             yield {**entry, "captured": bool(entry["captured"])}
+
+    def contracts(self) -> Iterator[Json]:
+        """What happened to contracts, customer by customer, each in order of time."""
+        rows = self._db.execute("select * from contracts order by rowid")
+        for *known, details in rows:
+            yield {**dict(zip(CONTRACT_COLUMNS, known, strict=False)), **orjson.loads(details)}
 
     def application(self) -> Iterator[tuple[str, Json]]:
         """Rows of the application's tables, in the order in which customers came."""

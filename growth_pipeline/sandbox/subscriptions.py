@@ -9,6 +9,7 @@ from growth_pipeline.sandbox import shapes
 from growth_pipeline.sandbox.catalogue import amount_of
 from growth_pipeline.sandbox.checkout import attach_card, complete, open_session
 from growth_pipeline.sandbox.currencies import rounded
+from growth_pipeline.sandbox.given import use_up
 from growth_pipeline.sandbox.invoicing import draft, end_subscription, finalise
 from growth_pipeline.sandbox.journal import Json
 from growth_pipeline.sandbox.life import Life, Line
@@ -43,8 +44,8 @@ def subscribe(
     end = trial[1] if trial else add_periods(at, recurring["interval"], recurring["interval_count"])
     life.items = [
         shapes.subscription_item(
-            life.names.new("si"), subscription_id, of=price, quantity=quantity, created=at,
-            period=(at, end),
+            life.names.new("si"), subscription_id, of=price, created=at, period=(at, end),
+            quantity=None if price["recurring"]["usage_type"] == "metered" else quantity,
         )
         for price in prices
     ]  # fmt: skip
@@ -62,6 +63,11 @@ def subscribe(
     life.subscription["trial_settings"]["end_behavior"]["missing_payment_method"] = (
         trial_end_without_method
     )
+    ids = [item["id"] for item in life.items]
+    life.agreed = {item: (plan, quantity) for item, plan in zip(ids, plans, strict=True)}
+    life.note_items(at, "began", currency=life.currency)
+    life.note(at, "state", state="trial" if trial else "incomplete")
+    life.note(at, "billed", until=end)
     life.cycle = 0 if trial else 1
     invoice_id = life.names.new("in")
     life.subscription["latest_invoice"] = invoice_id
@@ -97,6 +103,11 @@ def _nested(life: Life, subscription_id: str) -> Json:
     return life.journal.set_children(subscription_id, url, life.items)
 
 
+def nested_items(life: Life) -> Json:
+    """The subscription's items as the list that lies in it."""
+    return _nested(life, life.subscription["id"])
+
+
 def _give_discount(life: Life, at: int, coupon_id: str, code: str | None) -> None:
     coupon = life.catalogue.coupons[coupon_id]
     months = coupon["duration_in_months"]
@@ -110,6 +121,9 @@ def _give_discount(life: Life, at: int, coupon_id: str, code: str | None) -> Non
         promotion_code=life.catalogue.codes[code]["id"] if code else None,
     )
     life.coupon = coupon_id
+    about = {"id": life.discount["id"], "until": life.discount["end"]}
+    terms = life.catalogue.terms[coupon_id]
+    life.note(at, "given", level="contract", item=None, terms=terms, **about)
     life.journal.add(life.discount, at, "customer.discount.created", asked=True)
     life.subscription["discounts"] = [life.discount["id"]]
 
@@ -120,8 +134,10 @@ def _use_up_discount(life: Life, at: int) -> None:
         return
     once = life.catalogue.coupons[life.discount["source"]["coupon"]]["duration"] == "once"
     if once or (life.discount["end"] or at + 1) <= at:
+        life.note(at, "taken", level="contract", id=life.discount["id"])
         life.journal.tell(life.discount, at, "customer.discount.deleted")
-        life.journal.change(life.subscription, at, {"discounts": []}, _UPDATED)
+        kept = [one for one in life.subscription["discounts"] if one != life.discount["id"]]
+        life.journal.change(life.subscription, at, {"discounts": kept}, _UPDATED)
         life.discount = None
 
 
@@ -174,6 +190,10 @@ def _begin_period(life: Life, at: int, *, reason: str, changes: Json | None = No
     before = life.items[0]["current_period_start"]
     new = {"billing_cycle_anchor": sub["billing_cycle_anchor"], **(changes or {})}
     period = _next_period(life, at, new["billing_cycle_anchor"])
+    life.note_items(at)
+    if status != sub["status"]:
+        life.note(at, "state", state=status)
+    life.note(at, "billed", until=period[1])
     _move_items(life, period)
     lines = [*life.pending_lines, *_period_lines(life)]
     life.pending_lines = []
@@ -185,6 +205,7 @@ def _begin_period(life: Life, at: int, *, reason: str, changes: Json | None = No
         **new,
     }
     life.journal.change(sub, at, moved, _UPDATED)
+    use_up(life, at)
     life.later(at + HOUR, finalise, invoice)
     life.later(period[1], renew)
 
@@ -226,6 +247,9 @@ def change_plan(
         "plan": shapes.plan(price),
         "quantity": quantity or old["quantity"],
     }
+    agreed, seats = life.agreed[old["id"]]
+    life.agreed[old["id"]] = (to or agreed, quantity or seats)
+    life.note_items(at)
     same_cycle = all(
         price["recurring"][key] == old["price"]["recurring"][key]
         for key in ("interval", "interval_count")
@@ -308,6 +332,8 @@ def remove_item(life: Life, at: int) -> None:
         return
     first, gone, *rest = life.items
     life.items = [first, *rest]
+    del life.agreed[gone["id"]]
+    life.note_items(at)
     life.pending_lines.append(_credit(life, at, gone))
     changes = {"items": _nested(life, life.subscription["id"])}
     life.journal.change(life.subscription, at, changes, _UPDATED, asked=True)
@@ -318,6 +344,7 @@ def pause_collection(life: Life, at: int, *, behaviour: str, days: int) -> None:
     if life.subscription["status"] in _OVER:
         return
     until = at + days * DAY
+    life.note(at, "collection", paused=True)
     changes: Json = {"pause_collection": {"behavior": behaviour, "resumes_at": until}}
     life.journal.change(life.subscription, at, changes, _UPDATED, asked=True)
     life.later(until, resume_collection)
@@ -326,6 +353,7 @@ def pause_collection(life: Life, at: int, *, behaviour: str, days: int) -> None:
 def resume_collection(life: Life, at: int) -> None:
     """Invoices are collected again."""
     if life.subscription["status"] not in _OVER:
+        life.note(at, "collection", paused=False)
         life.journal.change(life.subscription, at, {"pause_collection": None}, _UPDATED)
 
 
@@ -335,6 +363,7 @@ def pause(life: Life, at: int, *, why: str = "pause_requested", days: int = 0) -
         return
     details = {"subscription": {"type": why}, "transitioned_at": at, "type": "subscription"}
     changes = {"status": "paused", "status_details": {"paused": details}}
+    life.note(at, "state", state="paused", reason=why)
     asked = why == "pause_requested"
     types = (_UPDATED, "customer.subscription.paused")
     life.journal.change(life.subscription, at, changes, *types, asked=asked)
@@ -363,6 +392,7 @@ def cancel(life: Life, at: int, *, when: str = "now", undo_after: int = 0) -> No
     if when == "now":
         end_subscription(life, at, "cancellation_requested")
         return
+    life.note(at, "cancels", end=life.items[0]["current_period_end"])
     changes = {
         "cancel_at": life.items[0]["current_period_end"],
         "cancel_at_period_end": True,
@@ -382,6 +412,7 @@ def take_back_cancellation(life: Life, at: int) -> None:
     """The customer stays after all."""
     if life.subscription["status"] in _OVER or not life.subscription["cancel_at_period_end"]:
         return
+    life.note(at, "cancels", end=None)
     changes = {
         "cancel_at": None,
         "cancel_at_period_end": False,

@@ -59,18 +59,20 @@ class TextFile:
     """One file that people made, with the columns a query wants as text, and `row_number`.
 
     `columns`: name in the query -> name in the file, None where the file has no such column (it is
-    null then). `header`: all columns of a CSV file with a header line, in order; None for Parquet.
+    null then); several names become one text, trimmed fields with PACKED_BY between. `header`: all
+    columns of a CSV file with a header line, in order; None for Parquet.
     Shapes: an empty field is null; `row_number` counts from 0 in Parquet and is null in CSV, where
     a record may span lines. Empty lines are no rows.
     """
 
     path: str
-    columns: Mapping[str, str | None]
+    columns: Mapping[str, str | tuple[str, ...] | None]
     header: tuple[str, ...] | None = None
     delimiter: str = ","
     gzipped: bool = False
 
 
+PACKED_BY = "\x1f"
 _DAY_SECONDS = 86_400
 _ROWS_OF_A_GROUP = 100_000
 
@@ -286,16 +288,30 @@ def _register_text(connection: duckdb.DuckDBPyConnection, name: str, file: TextF
         names = dict(zip(file.header, places, strict=True))
         row_number = duckdb.ConstantExpression(None)
     wanted = [
-        (
-            duckdb.ConstantExpression(None)
-            if column is None
-            else duckdb.ColumnExpression(names[column])
-        )
-        .cast("VARCHAR")
-        .alias(target)
+        _field(names, column).cast("VARCHAR").alias(target)
         for target, column in file.columns.items()
     ]
     source.select(*wanted, row_number.cast("BIGINT").alias("row_number")).create_view(name)
+
+
+def _field(names: Mapping[str, str], column: str | tuple[str, ...] | None) -> duckdb.Expression:
+    """A field of a record, several of them as one text, or null."""
+    import duckdb
+
+    if column is None:
+        return duckdb.ConstantExpression(None)
+    if isinstance(column, str):
+        return duckdb.ColumnExpression(names[column])
+    separator = duckdb.ConstantExpression(PACKED_BY)
+    nothing = duckdb.ConstantExpression("")
+    blanks = duckdb.ConstantExpression(" \t\r\n")
+    fields = []
+    for name in column:
+        text = duckdb.ColumnExpression(names[name]).cast("VARCHAR")
+        known = duckdb.CoalesceOperator(text, nothing)
+        plain = duckdb.FunctionExpression("replace", known, separator, nothing)
+        fields.append(duckdb.FunctionExpression("trim", plain, blanks))
+    return duckdb.FunctionExpression("concat_ws", separator, *fields)
 
 
 def with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:

@@ -80,6 +80,13 @@ _SEEN_BY_VIEWS = (
     "update activity.excluded_users set user_key = sha256(user_key)",
     "delete from cohorts.calendar where not is_only",  # its zone is no zone
     "update activity.merged_ids set merged_key = sha256(merged_key)",
+    "update revenue.mrr_spells set from_on = '2031-01-01', until_on = null",
+    "update revenue.figures set grain = 'month', segment_by = ''",
+    "insert into revenue.mrr_movements select (jsonb_populate_record(m, told)).* from"
+    " revenue.mrr_movements as m cross join (values (jsonb_build_object('reporting_currency', '',"
+    " 'segment_by', '', 'cause', '')), (jsonb_build_object('reporting_currency', '', 'segment_by',"
+    " '')), (jsonb_build_object('reporting_currency', '', 'cause', '')),"
+    " (jsonb_build_object('segment_by', '', 'cause', ''))) as views (told)",
 )
 
 

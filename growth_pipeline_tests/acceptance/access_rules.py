@@ -16,13 +16,26 @@ OWNER = "growth_owner"
 ROLES = ("anon", "authenticated", "growth_ro", "service_role")
 READERS = ("growth_ro", "service_role")
 OWN_ROWS = "cohorts.user_cohorts"
-READABLE = (
-    "cohorts.calendar",
-    "cohorts.cohort_overview",
-    "cohorts.definitions",
-    "cohorts.retention_metrics",
+# Tables that readers read whole; who else is signed in reads only rows of its own, and of one table.
+PUBLISHED = (
+    *("cohorts.active_users", "cohorts.activity_definitions", "cohorts.calendar"),
+    *("cohorts.definitions", "cohorts.funnels", "cohorts.lifecycle", "cohorts.retention_metrics"),
+    *("marts.audit_findings", "marts.mrr_customer_months", "marts.payments_daily"),
+    *("revenue.figures", "revenue.fx_rates", "revenue.mrr_changes", "revenue.mrr_daily"),
+    *("revenue.mrr_movements", "revenue.mrr_spells", "revenue.policies", "revenue.receipts"),
+    "revenue.restatements",
     OWN_ROWS,
 )
+VIEWS = (
+    "cohorts.cohort_overview",
+    *("marts.active_users", "marts.cohort_revenue", "marts.cohorts", "marts.figures"),
+    *("marts.funnels", "marts.fx_rates", "marts.lifecycle", "marts.metrics_monthly"),
+    *("marts.mrr_changes", "marts.mrr_customers_daily", "marts.mrr_daily", "marts.mrr_items_daily"),
+    *("marts.mrr_movements", "marts.mrr_movements_by_cause", "marts.mrr_movements_by_segment"),
+    *("marts.mrr_movements_reporting", "marts.mrr_subscriptions_daily", "marts.policies"),
+    *("marts.receipts", "marts.restatements", "marts.retention"),
+)
+READABLE = (*PUBLISHED, *VIEWS)
 MEASURES = ("calculate_retention_rate", "get_cohort_size", "measure_cell")
 CALLABLE = {"growth_ro": MEASURES, "service_role": (*MEASURES, "assign_user_to_cohort")}
 
@@ -36,10 +49,7 @@ SAFE_PATH = "search_path=pg_catalog, pg_temp"
 READER = "( SELECT cohorts.is_reader() AS is_reader)"
 ONESELF = "(user_id = ( SELECT cohorts.claimed_user() AS claimed_user))"
 POLICIES = {
-    ("cohorts.calendar", "calendar_readers"): READER,
-    ("cohorts.definitions", "definitions_readers"): READER,
-    ("cohorts.retention_metrics", "retention_metrics_readers"): READER,
-    (OWN_ROWS, "user_cohorts_readers"): READER,
+    **{(table, f"{table.split('.')[1]}_readers"): READER for table in PUBLISHED},
     (OWN_ROWS, "user_cohorts_of_oneself"): ONESELF,
 }
 
@@ -193,6 +203,6 @@ def _expected_grants(connection: Connection, present: set[str]) -> Iterator[tupl
         yield "schema", "cohorts", "authenticated", "USAGE"
         yield "relation", OWN_ROWS, "authenticated", "SELECT"
     for role in present & set(READERS):
-        yield "schema", "cohorts", role, "USAGE"
+        yield from (("schema", one, role, "USAGE") for one in ("cohorts", "marts", "revenue"))
         yield from (("relation", one, role, "SELECT") for one in READABLE)
         yield from (("function", names.get(one, one), role, "EXECUTE") for one in CALLABLE[role])

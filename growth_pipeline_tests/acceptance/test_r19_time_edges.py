@@ -12,12 +12,20 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from growth_pipeline.cli import app
+from growth_pipeline.core.recurring import Item, Price, Subscription
+from growth_pipeline.revenue.history import SubscriptionState
+from growth_pipeline.revenue.policies import PRESETS
+from growth_pipeline.revenue.spell_store import TYPES as SPELL_TYPES
+from growth_pipeline.revenue.spell_store import row_of
+from growth_pipeline.revenue.spells import spells_of
 from growth_pipeline_tests.acceptance import oracle_retention as oracle
 from growth_pipeline_tests.acceptance.test_retention_oracle import ZONES
 from growth_pipeline_tests.fakes.command_line import CliRunner
@@ -25,6 +33,7 @@ from growth_pipeline_tests.fakes.command_line import CliRunner
 AROUND = ((-1, 1), (0, 2), (1, 4))
 PRICES = {29: 1, 30: 1_000, 31: 1_000_000}
 """Day of the month on which a customer is billed -> minor units; price n + 1 times in month n."""
+MONTHLY = {**PRICES, 1: 1_000_000_000}
 ODDITIES = (
     ("Pacific/Apia", date(2011, 12, 20), date(2012, 1, 10)),
     ("Pacific/Kwajalein", date(1993, 8, 10), date(1993, 9, 10)),
@@ -92,6 +101,40 @@ def test_the_mrr_of_a_month_is_that_of_its_last_day_for_anchors_beyond_the_month
     acceptance_line("R19", zones=len(zones), month_ends=months, violations=misplaced[:5])
 
 
+@pytest.mark.timeout(3600)
+def test_spells_and_movements_of_billing_months_end_with_the_price_of_that_month(
+    tmp_path: Path, seed: int, full: bool, acceptance_line: Callable[..., str]
+) -> None:
+    """Anchors 29, 30, 31 and 1: published days of spells, and movements of a file, month by month.
+
+    Each price begins a second before, at, or a second after the local midnight of its billing day.
+    """
+    chance = random.Random(seed)
+    zones = [*(ZONES if full else chance.sample(ZONES, 4)), "Pacific/Apia"]
+    months = 120 if full else 26
+    misplaced: list[str] = []
+    for zone in zones:
+        seconds = chance.choice((-1, 0, 1))
+        bills = {
+            anchor: [
+                oracle.first_instant(billing_day(n, anchor), zone) + timedelta(seconds=seconds)
+                for n in range(months + 1)
+            ]
+            for anchor in MONTHLY
+        }
+        expected = month_ends(bills, zone, months - 1)
+        path = write_periods(tmp_path, bills)
+        end = billing_day(months - 1, 1) - timedelta(days=60)
+        for name, found in (
+            ("spells", ends_of_spells(bills, zone, months - 1)),
+            ("movements", ends_of_movements(path, zone, end)),
+        ):
+            shared = expected.keys() & found.keys()
+            misplaced += [f"{zone} {name} {m}" for m in shared if found[m] != expected[m]]
+            misplaced += [] if len(shared) >= months - 4 else [f"{zone} {name}: months are missing"]
+    acceptance_line("R19", zones=len(zones), month_ends=months, violations=misplaced[:5])
+
+
 @pytest.mark.parametrize("anchor", [date(2024, 2, 29), date(2031, 1, 30), date(2023, 3, 31)])
 def test_weeks_from_an_anchor_start_on_every_seventh_day_before_and_after_it(
     tmp_path: Path, anchor: date
@@ -145,6 +188,80 @@ def write_subscriptions(folder: Path, zone: str, months: int) -> Path:
                 )
                 amount = f"{price * (n + 1)}"
                 lines.writerow([f"u{anchor}", starts.isoformat(), ends.isoformat(), amount, "jpy"])
+    return path
+
+
+def month_ends(bills: dict[int, list[datetime]], zone: str, months: int) -> dict[date, int]:
+    """MRR at the last instant of each local month, by looking at every price: a plain loop."""
+    found = {}
+    for n in range(months):
+        following = oracle.first_instant(billing_day(n + 1, 1), zone)
+        found[billing_day(n, 1)] = sum(
+            MONTHLY[anchor] * (number + 1)
+            for anchor, instants in bills.items()
+            for number, (starts, ends) in enumerate(pairwise(instants))
+            if starts < following <= ends
+        )
+    return found
+
+
+def ends_of_spells(bills: dict[int, list[datetime]], zone: str, months: int) -> dict[date, int]:
+    """The same from the days that spells are published with."""
+    rows = []
+    for anchor, instants in bills.items():
+        states = [
+            SubscriptionState(
+                subscription_id=f"sub_{anchor}",
+                customer_id=f"cus_{anchor}",
+                from_at=int(starts.timestamp()),
+                until_at=int(ends.timestamp()),
+                terms=a_subscription_at(MONTHLY[anchor] * (number + 1)),
+            )
+            for number, (starts, ends) in enumerate(pairwise(instants))
+        ]
+        rows += [
+            row_of(spell, PRESETS["growth"], zone) for spell in spells_of(states, PRESETS["growth"])
+        ]
+    place = {name: number for number, name in enumerate(SPELL_TYPES)}
+    found = {}
+    for n in range(months):
+        last = billing_day(n + 1, 1) - timedelta(days=1)
+        found[billing_day(n, 1)] = sum(
+            row[place["mrr_minor"]]
+            for row in rows
+            if row[place["from_on"]] <= last
+            and (row[place["until_on"]] is None or last < row[place["until_on"]])
+        )
+    return found
+
+
+def a_subscription_at(amount: int) -> Subscription:
+    price = Price("price_1", "jpy", interval="month", unit_amount=Fraction(amount))
+    return Subscription("active", "jpy", (Item("si_1", price),))
+
+
+def ends_of_movements(path: Path, zone: str, end: date) -> dict[date, int]:
+    """The same from `growth mrr movements` of the file."""
+    words = ["mrr", "movements", "--periods", str(path), "--timezone", zone, "--format", "json"]
+    words += ["--as-of", f"{end.isoformat()}T00:00:00Z"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return {
+        date.fromisoformat(row["period_start"]): row["ending_mrr_minor"]
+        for row in json.loads(result.stdout)["periods"]
+        if row["ending_mrr_minor"] is not None
+    }
+
+
+def write_periods(folder: Path, bills: dict[int, list[datetime]]) -> Path:
+    path = folder / "periods.csv"
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["customer_id", "starts_on", "ends_on", "monthly_amount", "currency"])
+        for anchor, instants in bills.items():
+            for number, (starts, ends) in enumerate(pairwise(instants)):
+                amount = MONTHLY[anchor] * (number + 1)
+                lines.writerow([f"c{anchor}", starts.isoformat(), ends.isoformat(), amount, "jpy"])
     return path
 
 

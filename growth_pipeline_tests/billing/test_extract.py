@@ -586,9 +586,13 @@ def test_of_credit_notes_the_lines_after_the_tenth_are_there(stripe, lake, extra
 def test_discounts_are_asked_for_whole(stripe, extract):
     extract("invoices")
     extract("subscriptions")
+    extract("coupons")
+    extract("prices")
     assert [request.params.get("expand[0]") for request in stripe.requests] == [
         "data.discounts",
         "data.discounts",
+        "data.applies_to",
+        "data.tiers",
     ]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from growth_pipeline.cohorts.active_users.definition import KINDS, ActiveUsersDefinition
 from growth_pipeline.cohorts.active_users.measure import measure_active_users
+from growth_pipeline.cohorts.active_users.published.refresh import refresh_active_users
 from growth_pipeline.cohorts.definition import RetentionDefinition
 from growth_pipeline.cohorts.files.facts import read_history
 from growth_pipeline.cohorts.money.rollup import MONEY as MONEY_SET
@@ -26,12 +27,14 @@ from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.storage.cluster import Cluster
 from growth_pipeline.storage.engine import CreatedBetween, Engine, TextFile
 from growth_pipeline.storage.lake import Lake, LakeUnreadableError
+from growth_pipeline_tests.cohorts.plain_facts import write_day, write_users
 from growth_pipeline_tests.fakes.spark_cluster import OPTIONS, NoJavaError, spark_cluster
 
 # Java starts slowly on a machine that is busy with other tests.
 pytestmark = pytest.mark.timeout(900)
 
 EPOCH = date(1970, 1, 1)
+NOW = datetime(2031, 6, 1, tzinfo=UTC)
 FIRST = (date(2030, 11, 1) - EPOCH).days
 USERS = {"user_number": pl.Int32, "entry_day": pl.Int32, "segment": pl.String}
 ACTIVITY = {"user_number": pl.Int32, "day": pl.Int32, "events": pl.Int64}
@@ -266,3 +269,35 @@ def test_a_process_works_with_one_cluster_at_a_time(cluster):
     assert cluster.query("select 1 as n", {}).rows() == [(1,)]
     with pytest.raises(GrowthError, match="already works with the cluster at spark://"):
         Cluster("local[1]").query("select 1 as n", {})
+
+
+def test_published_active_users_are_the_same_also_after_a_late_event(
+    cluster, engine, tmp_path, seed
+):
+    rng = random.Random(seed)
+    lakes = [Lake(str(tmp_path / name)) for name in ("embedded", "spark")]
+    first = date(2031, 1, 20)
+    days = {
+        first + timedelta(days=step): {user: 1 for user in range(30) if rng.random() < 0.2}
+        for step in range(45)
+    }
+    days[first] = {1: 1}
+    plans = [(user, rng.choice(("pro", "Gründer"))) for user in range(0, 30, 2)]
+    frame = _frame(plans, {"user_number": pl.Int32, "segment": pl.String})
+    for lake in lakes:
+        write_users(lake, {1: first})
+        lake.write_partition("user_segments", {"segment_by": "plan"}, [frame], {})
+        for day, active in days.items():
+            write_day(lake, day, active)
+    late = {first + timedelta(days=20): {99: 1}, first + timedelta(days=45): {1: 1, 99: 1}}
+    for change in ({}, late):
+        done = []
+        for lake, queries in zip(lakes, (engine, cluster), strict=True):
+            for day, active in change.items():
+                write_day(lake, day, active)
+            done.append(refresh_active_users(lake, queries, now=NOW, segments=["plan"]))
+        for one, other in zip(*done, strict=True):
+            assert one.counted.frame.equals(other.counted.frame)
+            assert one.restatements == other.restatements
+            assert (one.computed, one.read_days) == (other.computed, other.read_days)
+    assert all(made.computed and not made.touched.is_rebuild for made in done[1])

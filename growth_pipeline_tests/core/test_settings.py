@@ -80,3 +80,17 @@ def test_a_zone_that_does_not_exist_is_refused_when_settings_are_read(monkeypatc
     monkeypatch.setenv("GROWTH_AUDIT__TIME_ZONE", "Berlin")
     with pytest.raises(ConfigurationError, match="GROWTH_AUDIT__TIME_ZONE"):
         load_settings()
+
+
+def test_funnels_are_split_at_semicolons_and_none_means_none(tmp_path):
+    (tmp_path / ".env").write_text("GROWTH_COHORTS__FUNNELS=a=X,Y|Z[plan=pro]; b=X,W\n")
+    assert load_settings().cohorts.funnels == ["a=X,Y|Z[plan=pro]", "b=X,W"]
+    (tmp_path / ".env").write_text("GROWTH_COHORTS__FUNNELS=none\n")
+    assert load_settings().cohorts.funnels == []
+
+
+@pytest.mark.parametrize("told", ["X,Y", "a=X;a=Y", "two words=X,Y"])
+def test_a_funnel_needs_a_name_of_its_own(tmp_path, told):
+    (tmp_path / ".env").write_text(f"GROWTH_COHORTS__FUNNELS={told}\n")
+    with pytest.raises(ConfigurationError, match="GROWTH_COHORTS__FUNNELS"):
+        load_settings()

@@ -94,6 +94,26 @@ def test_cohorts_in_a_second_shell_of_the_folder_are_the_demos(demo):
     ]
 
 
+def test_mrr_of_the_company_is_published_and_follows_from_its_receipt(demo):
+    again = demo.growth("mrr", "refresh", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["holds"]
+    month = demo.months()[0]  # the first of them is over
+    shown = demo.growth("metrics", "--month", month, "--json")
+    assert shown.returncode == 0, shown.stderr
+    figures = json.loads(shown.stdout)["figures"]
+    mrr = [one for one in figures if one["metric"] == "mrr"]
+    assert {one["currency"] for one in mrr} >= {"eur", "usd"}
+    assert all(one["value"] is not None and one["receipt"] for one in mrr)
+    verified = demo.growth("verify", "all", "--month", month, "--json")
+    assert verified.returncode == 0, verified.stdout
+    bridge = demo.growth(
+        *("mrr", "bridge", "--from", "stripe", "--to", "growth", "--month", month, "--json")
+    )
+    assert bridge.returncode == 0, bridge.stderr
+    assert set(json.loads(bridge.stdout)["remainder_minor"].values()) == {0}
+
+
 def test_dagster_shows_every_month_audited_and_the_schedule_running(demo):
     query = """{
       assetNodes(pipeline: null) { assetKey { path } groupName description owners { __typename } }

@@ -8,8 +8,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from growth_pipeline.cohorts.assets import retention_cells
+from growth_pipeline.cohorts.active_users.published.rows import ACTIVE_COLUMNS, LIFECYCLE_COLUMNS
+from growth_pipeline.cohorts.activity_store import PublishedActivity
+from growth_pipeline.cohorts.assets import active_users, funnels, retention_cells
 from growth_pipeline.cohorts.cohort_store import CohortStore
+from growth_pipeline.cohorts.funnel.published.definition import funnels_of
+from growth_pipeline.cohorts.funnel.published.funnel_store import FunnelStore
+from growth_pipeline.cohorts.funnel.published.refresh import FUNNEL_COLUMNS
 from growth_pipeline.cohorts.money.money_store import MoneyStore
 from growth_pipeline.cohorts.refresh.published import CELLS
 from growth_pipeline.events.activity.activity_store import ActivityStore
@@ -95,7 +100,7 @@ def counted(signed_up, active, last):
 def run(resources, first, last):
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
-            [activity, retention_cells],
+            [activity, retention_cells, active_users, funnels],
             instance=instance,
             resources=resources,
             tags={
@@ -134,12 +139,75 @@ def of_plan(database, plan):
     return {(cohort, n): (size, users) for cohort, n, size, users in rows}
 
 
+def funnels_of_the_test(as_of):
+    texts = ["start=User Signed Up,Feature Used[feature=search]"]
+    return funnels_of(texts, window="1d", order="ordered", week_start="monday", as_of=as_of)
+
+
+def active_on_each_day(active, last):
+    """Day -> (DAU, WAU, MAU, new, dormant), one day at a time."""
+    days = sorted({day for _, day in active})
+    found = {}
+    for step in range((last - days[0]).days + 1):
+        day = days[0] + timedelta(days=step)
+
+        def users(first, until):
+            return {user for user, one in active if first <= one <= until}
+
+        back = [len(users(day - timedelta(days=length - 1), day)) for length in (1, 7, 30)]
+        now, before = users(day, day), users(day - timedelta(days=1), day - timedelta(days=1))
+        ever = users(days[0], day - timedelta(days=1))
+        found[day] = (*back, len(now - ever), len(before - now))
+    return found
+
+
+def published_days(shown):
+    told = {}
+    for row in shown.rows("active_users", ACTIVE_COLUMNS):
+        told[row["metric"], row["period_start"]] = row["users"]
+    found = {}
+    for row in shown.rows("lifecycle", LIFECYCLE_COLUMNS):
+        if row["grain"] == "day":
+            day = row["period_start"]
+            back = [told[metric, day] for metric in ("dau", "wau", "mau")]
+            found[day] = (*back, row["new_users"], row["dormant_users"])
+    return found
+
+
+def who_began(calls, midnight):
+    """Monday -> users who signed up in that week and used the product within a day after."""
+    times = {}
+    for call in calls:
+        if call["type"] == "track":
+            at = datetime.fromisoformat(call["timestamp"])
+            times.setdefault((call["userId"], call["event"]), []).append(at)
+    found = {}
+    for (user, event), (begun, *_) in times.items():
+        if event == "User Signed Up":
+            week = begun.date() - timedelta(days=begun.weekday())
+            over = datetime.combine(week, datetime.min.time(), UTC) + timedelta(days=8)
+            used = times.get((user, "Feature Used"), [])
+            soon = any(begun <= at <= begun + timedelta(days=1) for at in used)
+            count, reached = found.get(week, (0, 0))
+            found[week] = (count + 1, reached + soon) if over <= midnight else (None, None)
+    return found
+
+
+def published_weeks(shown):
+    found = {}
+    for row in shown.rows("funnel", FUNNEL_COLUMNS, name="start"):
+        if row["grain"] == "week":
+            found.setdefault(row["period_start"], []).append(row["users"])
+    return {week: tuple(users) for week, users in found.items() if users != [0, 0]}
+
+
 def test_events_told_over_http_are_published_as_a_plain_loop_counts_them(
     ingest_server, lake, engine, midnight, seed
 ):
     calls, signed_up, plans, active = history(random.Random(seed), midnight)
     late, in_time = calls[:20], calls[20:]
     last = (midnight - timedelta(days=1)).date()
+    shown = PublishedActivity(ingest_server.database)
     resources = {
         "activity_store": ActivityStore(ingest_server.database),
         "activity_zone": "UTC",
@@ -151,6 +219,9 @@ def test_events_told_over_http_are_published_as_a_plain_loop_counts_them(
         "cohort_entry": "signup",
         "cohort_segments": ["plan"],
         "cohort_week_start": "monday",
+        "published_activity": shown,
+        "published_funnels": funnels_of_the_test,
+        "funnel_store": FunnelStore(ingest_server.database, []),
         "clock": lambda: datetime.now(UTC),
     }
     for some in (in_time, late):
@@ -164,6 +235,10 @@ def test_events_told_over_http_are_published_as_a_plain_loop_counts_them(
     expected = counted(signed_up, active, last)
     assert published(lake) == expected
     assert in_postgres(ingest_server.database) == expected
+    assert published_days(shown) == active_on_each_day(active, last)
+    weeks, began = published_weeks(shown), who_began(calls, midnight)
+    assert {week: users for week, users in weeks.items() if week in began} == began
+    assert {users for week, users in weeks.items() if week not in began} <= {(None, None)}
     for plan in ("free", "pro", None):
         members = {user: day for user, day in signed_up.items() if plans[user] == plan}
         assert of_plan(ingest_server.database, plan) == counted(members, active, last)

@@ -1,6 +1,7 @@
 -- Grain: one state of an asked object that the ledger holds, by event or fetched, that lasted to a
 -- given instant or beyond; a fetched one the first and the last time it was shown. The states that
--- the mirror could not use are left out.
+-- the mirror could not use are left out, and what was not applied or fetched by the instant `known`, if
+-- there is one.
 -- Why: states of one instant are ordered by looking at all of them, not only at the last that won.
 -- Why lateral and `offset 0`: each key is one index look-up, also while statistics are young.
 select
@@ -37,6 +38,7 @@ cross join lateral (
         and inbox.object_id = asked.id
         and inbox.created_at >= asked.since
         and inbox.state = 'applied'
+        and (%(known)b::timestamptz is null or inbox.applied_at <= %(known)b)
     union all
     select
         fetched.body,
@@ -62,5 +64,9 @@ cross join lateral (
         and fetched.id = asked.id
         and sighting.state_at >= asked.since
         and fetched.refused is null
+        and (
+            %(known)b::timestamptz is null
+            or (fetched.stored_at <= %(known)b and sighting.state_at <= %(known)b)
+        )
     offset 0
 ) as told

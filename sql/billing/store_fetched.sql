@@ -1,6 +1,9 @@
 -- Grain: one fetched state. One that is known moves on in time: it was true again, later.
 -- Why runs: when an entry of a nested list ended is read from the first state that lacks it. So a
 -- state that was shown before and after another one is two runs; entries that ended meanwhile say so.
+-- Of what history is read from, a state begins a run too when an event or another state came after its
+-- first time: what was known of those days must stay what it was.
+-- One that the mirror could not use and that comes again is told as if it were new: stored now.
 -- Why both ends apart: together the greatest of each say what all the sightings said.
 with new as (
     select *
@@ -63,10 +66,39 @@ judged as (
                         and entry.deleted_at <= run.state_at
                 )
             )
+        )
+        or (
+            new.state_at > run.state_at
+            and new.object in ('subscription', 'customer')
+            and (
+                exists (
+                    select 1
+                    from billing.inbox as told
+                    where
+                        told.account_id = new.account_id
+                        and told.livemode = new.livemode
+                        and told.object = new.object
+                        and told.object_id = new.id
+                        and told.created_at > run.first_from - interval '1 second'
+                        and told.state = 'applied'
+                )
+                or exists (
+                    select 1
+                    from billing.fetched_states as other
+                    where
+                        other.account_id = new.account_id
+                        and other.livemode = new.livemode
+                        and other.object = new.object
+                        and other.id = new.id
+                        and other.fingerprint <> new.fingerprint
+                        and other.state_at >= run.first_from
+                )
+            )
         ) as begins_run
     from new
     left join lateral (
         select
+            first_from,
             first_at,
             state_at
         from billing.fetched_states as known
@@ -86,6 +118,7 @@ moved as (
     set
         state_from = greatest(known.state_from, judged.state_from),
         state_at = greatest(known.state_at, judged.state_at),
+        stored_at = case when known.refused is null then known.stored_at else %(now)s end,
         refused = null
     from judged
     where

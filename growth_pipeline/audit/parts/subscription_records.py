@@ -22,10 +22,10 @@ from growth_pipeline.audit.parts.subscription_sides import (
     Subscribed,
 )
 from growth_pipeline.audit.parts.subscription_states import state_of_object, state_of_row
-from growth_pipeline.audit.parts.subscription_terms import Catalogue, price_of_object
 from growth_pipeline.audit.queries import Row
 from growth_pipeline.audit.sections import View
 from growth_pipeline.audit.sources import Problem
+from growth_pipeline.billing.subscription_terms import Catalogue, price_of_object
 from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.core.recurring import Price
 from growth_pipeline.stripe_api.versions import adapter_for

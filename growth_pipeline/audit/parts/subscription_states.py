@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from growth_pipeline.audit.parts.subscription_sides import BilledItem, State
-from growth_pipeline.audit.parts.subscription_terms import Catalogue, Row, terms_of
 from growth_pipeline.billing.columns import COLUMNS, typed_values
+from growth_pipeline.billing.subscription_terms import Catalogue, Row, terms_of
 from growth_pipeline.core.errors import UnknownValueError
 from growth_pipeline.core.recurring import Subscription
 from growth_pipeline.stripe_api.versions import Object, VersionAdapter, adapter_for

@@ -1,4 +1,4 @@
-"""`growth active-users`: parse, call, print. No database, no settings, files of any size."""
+"""`growth active-users` of a file: parse, call, print. No database, no settings, any size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from growth_pipeline.cohorts import arguments
+from growth_pipeline.core import arguments
+from growth_pipeline.core.errors import UsageError
 
 
 class Kind(StrEnum):
@@ -37,8 +38,12 @@ class Form(StrEnum):
 def active_users(
     *,
     activity: Annotated[
-        Path, typer.Option(help="CSV or Parquet, gzip allowed: user_id, occurred_at, event.")
-    ],
+        Path | None,
+        typer.Option(
+            help="CSV or Parquet, gzip allowed: user_id, occurred_at, event. Without it: what is "
+            "published."
+        ),
+    ] = None,
     users: Annotated[
         Path | None,
         typer.Option(help="user_id, signed_up_at; activity of others is dropped and counted."),
@@ -100,15 +105,17 @@ def active_users(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[Path | None, typer.Option(help="A file instead of stdout.")] = None,
 ) -> None:
-    """Active users from a file: rolling, by calendar, new and returning, stickiness."""
+    """Active users from a file, or as published: rolling, calendar, new and returning, sticky."""
     from growth_pipeline.cohorts.active_users.definition import ActiveUsersDefinition
     from growth_pipeline.cohorts.active_users.faces import face_of
     from growth_pipeline.cohorts.active_users.measure import measure_active_users
     from growth_pipeline.cohorts.files.facts import read_history
-    from growth_pipeline.cohorts.files.rows import Reading, naive_note
-    from growth_pipeline.cohorts.files.sources import data_version
     from growth_pipeline.storage.engine import Engine
+    from growth_pipeline.storage.files.rows import Reading, naive_note
+    from growth_pipeline.storage.files.sources import data_version
 
+    if activity is None:
+        raise UsageError("no file of activity is given", remedy="give it: --activity events.csv")
     reading = Reading(tz=timezone)
     told_as_of = None if as_of is None else reading.instant(as_of)
     excluded = arguments.ids("--exclude", exclude)

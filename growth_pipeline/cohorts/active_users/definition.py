@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from growth_pipeline.cohorts.definition import GRAINS, OPEN_CELLS, WEEKDAYS
+from growth_pipeline.cohorts.definition import GRAINS, OPEN_CELLS
+from growth_pipeline.core.calendar import WEEKDAYS
 from growth_pipeline.core.errors import UsageError
 
 KINDS = (

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from growth_pipeline.cohorts.active_users import rules
 from growth_pipeline.cohorts.active_users.definition import STICKINESS_DAYS, ActiveUsersDefinition
 from growth_pipeline.cohorts.active_users.rules import Period, Row, Shown
-from growth_pipeline.cohorts.calendar import calendar_table, day_number
 from growth_pipeline.cohorts.definition import RetentionDefinition
 from growth_pipeline.cohorts.files.facts import (
     FileFacts,
@@ -23,6 +22,7 @@ from growth_pipeline.cohorts.files.facts import (
     make_facts,
     sign_ups,
 )
+from growth_pipeline.core.calendar import calendar_table, day_number
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.core.periods import PeriodState
 from growth_pipeline.storage.sql import load_sql
@@ -197,7 +197,9 @@ class _Work:
         import polars as pl
 
         lengths = pl.DataFrame({"window_days": sorted(set(windows))})
-        changes = self.ask("active_rolling", windows=lengths)
+        nobody = pl.DataFrame(schema={"user_number": pl.Int32, "segment": pl.String})
+        rows = self.ask("active_rolling", windows=lengths, people=nobody)
+        changes = ((window, day, change) for _, window, day, change in rows)
         return rules.rolling_counts(changes, self.first_day, self.last_day)
 
 

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import accumulate
 from typing import Any
 
-from growth_pipeline.cohorts.calendar import date_of
+from growth_pipeline.core.calendar import date_of
 from growth_pipeline.core.periods import PeriodState
 
 Row = dict[str, Any]

@@ -1,5 +1,5 @@
-"""Reading files that people made: users and activity, CSV or Parquet, into facts of users and days.
+"""Facts of users and days from files of users, activity and subscription periods.
 
-`sources` opens and names columns, `rows` reads the values, `faults` says what is wrong and where,
-`facts` makes what the retention and activity queries take. Contract: docs/metrics.md, "Files".
+`facts` makes what the retention and activity queries take, `people` says who is who, `mrr` knows
+subscription periods; the values are read by `storage.files`. Contract: docs/metrics.md, "Files".
 """

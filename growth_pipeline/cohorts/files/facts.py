@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import DAY_SECONDS
 from growth_pipeline.cohorts.files.mrr import MrrHistory, mrr_snapshots, read_mrr
 from growth_pipeline.cohorts.files.people import People, read_people
-from growth_pipeline.cohorts.files.rows import EPOCH, Reading, ReadRows, read_rows
-from growth_pipeline.cohorts.files.sources import open_source
+from growth_pipeline.core.calendar import DAY_SECONDS
 from growth_pipeline.core.errors import UsageError
+from growth_pipeline.storage.files.rows import EPOCH, Reading, ReadRows, read_rows
+from growth_pipeline.storage.files.sources import open_source
 from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:

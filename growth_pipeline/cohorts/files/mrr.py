@@ -11,11 +11,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import date_of, period_of, period_start
 from growth_pipeline.cohorts.files.people import People
-from growth_pipeline.cohorts.files.rows import Reading, ReadRows, read_rows
-from growth_pipeline.cohorts.files.sources import open_source
+from growth_pipeline.core.calendar import date_of, period_of, period_start
 from growth_pipeline.core.errors import UsageError
+from growth_pipeline.storage.files.rows import Reading, ReadRows, read_rows
+from growth_pipeline.storage.files.sources import open_source
 from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.files.faults import contradicted_user_error
-from growth_pipeline.cohorts.files.rows import Reading, ReadRows, read_rows
-from growth_pipeline.cohorts.files.sources import open_source
 from growth_pipeline.core.errors import UsageError
+from growth_pipeline.storage.files.faults import contradicted_user_error
+from growth_pipeline.storage.files.rows import Reading, ReadRows, read_rows
+from growth_pipeline.storage.files.sources import open_source
 from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:

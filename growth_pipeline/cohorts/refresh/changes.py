@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import date_of, period_start
 from growth_pipeline.cohorts.refresh.money import without_money
 from growth_pipeline.cohorts.refresh.plan import Basis
 from growth_pipeline.cohorts.refresh.published import CellKey, Published, Restatement
 from growth_pipeline.cohorts.retention.result import RetentionCell
+from growth_pipeline.core.calendar import date_of, period_start
 from growth_pipeline.core.periods import PeriodState
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import period_of
 from growth_pipeline.cohorts.refresh.money import Paid, count_paid, spans_of
 from growth_pipeline.cohorts.retention.assemble import CohortKey, assemble
 from growth_pipeline.cohorts.retention.grains import measure_grains
 from growth_pipeline.cohorts.retention.measure import RetentionFacts
+from growth_pipeline.core.calendar import period_of
 
 if TYPE_CHECKING:
     from growth_pipeline.cohorts.definition import RetentionDefinition

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from growth_pipeline.cohorts.calendar import date_of
+from growth_pipeline.core.calendar import date_of
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.storage.sql import load_sql
 

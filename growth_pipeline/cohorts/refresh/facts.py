@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from growth_pipeline.cohorts.calendar import day_end, day_number, period_of
 from growth_pipeline.cohorts.refresh.entries import FIRST_PAYMENT, SIGNUP
 from growth_pipeline.cohorts.refresh.money import MoneyFacts
 from growth_pipeline.cohorts.refresh.plan import Basis, Members
+from growth_pipeline.core.calendar import day_end, day_number, period_of
 from growth_pipeline.core.errors import GrowthError, UsageError
 from growth_pipeline.core.periods import UTC_NAME
 from growth_pipeline.events.activity.rollup import ACTIVITY, USERS
 from growth_pipeline.events.activity.segments import SEGMENTS
 from growth_pipeline.storage.sql import load_sql
 
-__all__ = ["ACTIVITY", "USERS", "Entered", "LakeFacts", "read_facts", "segments_in", "split_by"]
+__all__ = ["ACTIVITY", "USERS", "Entered", "LakeFacts", "read_facts", "segments_in"]
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,13 +51,15 @@ class LakeFacts:
 
     Shapes: `users` hold user_number and entry_day, one row per user, by `entry`; `days` one file
     per local day with user_number, day, events, unique per user. `money`: what users paid.
-    `segments` hold user_number and segment, for users of whom one is known.
+    `segments` hold user_number and segment, for users of whom one is known, by the property
+    `segment_by`; None: they are not split.
     """
 
     users: Table
     days: dict[int, Manifest]
     money: MoneyFacts = field(default_factory=MoneyFacts)
     entry: str = SIGNUP
+    segment_by: str | None = None
     segments: Table = ()
 
     @cached_property
@@ -158,16 +160,6 @@ def read_facts(lake: Lake) -> LakeFacts:
             remedy="run growth events rollup first; the file mode needs none: growth retention",
         )
     return LakeFacts(users, days)
-
-
-def split_by(segment_by: str | None, lake: Lake, facts: LakeFacts) -> LakeFacts:
-    """The facts with users split by a property; None: by none.
-
-    Raises: UsageError for a property that the rollup has not read.
-    """
-    if segment_by is None:
-        return facts
-    return replace(facts, segments=(segments_in(lake, segment_by).path,))
 
 
 def segments_in(lake: Lake, segment_by: str) -> Manifest:

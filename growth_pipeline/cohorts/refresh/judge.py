@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import day_number, period_of, period_start
+from growth_pipeline.core.calendar import day_number, period_of, period_start
 from growth_pipeline.core.periods import PeriodState
 
 if TYPE_CHECKING:

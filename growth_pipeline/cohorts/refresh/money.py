@@ -13,13 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from growth_pipeline.cohorts.calendar import (
-    date_of,
-    day_end,
-    day_number,
-    period_of,
-    period_start,
-)
 from growth_pipeline.cohorts.money.rollup import MONEY, STATE
 from growth_pipeline.cohorts.retention.assemble import CohortKey, Counts, PaidInPeriod, with_money
 from growth_pipeline.cohorts.retention.measure import (
@@ -29,6 +22,13 @@ from growth_pipeline.cohorts.retention.measure import (
     question_tables,
 )
 from growth_pipeline.cohorts.retention.result import RetentionCell
+from growth_pipeline.core.calendar import (
+    date_of,
+    day_end,
+    day_number,
+    period_of,
+    period_start,
+)
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.storage.sql import load_sql
 

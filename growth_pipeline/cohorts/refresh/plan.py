@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from growth_pipeline.cohorts.calendar import date_of, day_end, period_of, period_start
 from growth_pipeline.cohorts.definition import RetentionDefinition
+from growth_pipeline.core.calendar import date_of, day_end, period_of, period_start
 
 if TYPE_CHECKING:
     from growth_pipeline.cohorts.refresh.money import PaidBasis

@@ -11,12 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import (
-    date_of,
-    day_number,
-    period_of,
-    period_start,
-)
 from growth_pipeline.cohorts.cohort_store import Answer
 from growth_pipeline.cohorts.money.rollup import roll_up_money
 from growth_pipeline.cohorts.refresh.averages import averages_of
@@ -28,7 +22,6 @@ from growth_pipeline.cohorts.refresh.facts import (
     LakeFacts,
     read_facts,
     segments_in,
-    split_by,
 )
 from growth_pipeline.cohorts.refresh.money import (
     Paid,
@@ -55,6 +48,12 @@ from growth_pipeline.cohorts.refresh.published import (
 from growth_pipeline.cohorts.refresh.short_days import SHORT_DAYS, ShortDays
 from growth_pipeline.cohorts.refresh.wanted import Wanted
 from growth_pipeline.cohorts.retention.result import RetentionCell, RetentionResult
+from growth_pipeline.core.calendar import (
+    date_of,
+    day_number,
+    period_of,
+    period_start,
+)
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.storage.lake import LakeUnreadableError
 
@@ -66,7 +65,7 @@ if TYPE_CHECKING:
     from growth_pipeline.storage.lake import Lake
     from growth_pipeline.storage.queries import Queries
 
-__all__ = ["Refreshed", "Wanted", "answers_of", "in_words", "refresh", "refresh_all"]
+__all__ = ["Refreshed", "Wanted", "answers_of", "in_words", "refresh"]
 
 Tell = Callable[[str], None]
 
@@ -124,20 +123,48 @@ def refresh(
     wanted: Wanted,
     *,
     now: datetime,
+    segments: Sequence[str] = (),
     books: MoneyStore | None = None,
     dry_run: bool = False,
     tell: Tell = lambda _: None,
 ) -> list[Refreshed]:
     """Bring the published cells up to date; the same facts again change nothing.
 
+    `segments`: properties by which the cohorts are split too, after they were told as they are.
     `books`: where the lake's money comes from; None leaves it as it is. A dry run computes the same
     from what is in the lake and writes nothing. `tell` hears what is done next.
     Raises: GrowthError when there are no facts; UsageError; LakeUnreadableError; LakeWriteError.
     """
+    for segment_by in segments:
+        segments_in(lake, segment_by)  # before anything is written
     facts = _facts(lake, wanted, now=now, books=None if dry_run else books, tell=tell)
     facts = entered_by(wanted.entry, lake, engine, facts, keep=not dry_run)
-    facts = split_by(wanted.segment_by, lake, facts)
-    store = CellStore(lake, wanted.entry, wanted.segment_by)
+    keep = None if dry_run else now
+    done = _refresh(lake, engine, wanted, facts, keep=keep, tell=tell)
+    if wanted.entry != SIGNUP:
+        through = max(made.published.basis.through for made in done)
+        done = _with_members(done, facts.members(engine, through))
+    for segment_by in segments:
+        split = replace(
+            facts, segment_by=segment_by, segments=(segments_in(lake, segment_by).path,)
+        )
+        done += _refresh(lake, engine, wanted, split, keep=keep, tell=tell)
+    if not dry_run:
+        _remove_old_versions(lake)
+    return done
+
+
+def _refresh(
+    lake: Lake,
+    engine: Queries,
+    wanted: Wanted,
+    facts: LakeFacts,
+    *,
+    keep: datetime | None,
+    tell: Tell,
+) -> list[Refreshed]:
+    """The cells of these facts; `keep`: when they are written, None: they are not."""
+    store = CellStore(lake, wanted.entry, facts.segment_by)
     entered = facts.entered(engine)
     tasks = [
         _task(facts, entered, store.read(grain), wanted, grain)
@@ -148,21 +175,17 @@ def refresh(
     through = max(task.basis.through for task in tasks)
     short = ShortDays(lake, engine, facts, entered.members, through)
     measured = measure_tasks(facts, engine, entered, short, tasks)
-    if not dry_run:
+    if keep is not None:
         short.keep()
     done = []
     paid = count_money(facts, engine, entered, tasks)
     for task, cells, amounts in zip(tasks, measured, paid, strict=True):
         made = _made(task, cells, amounts)
-        if not dry_run:
+        if keep is not None:
             tell(f"{made.name}: writing {made.published.frame.height} cells to the lake")
-            store.write(made.published, made.restatements, now=now)
+            store.write(made.published, made.restatements, now=keep)
         done.append(made)
-    if not dry_run:
-        _remove_old_versions(lake)
-    if wanted.entry == SIGNUP or wanted.segment_by is not None:
-        return done
-    return _with_members(done, facts.members(engine, through))
+    return done
 
 
 def _facts(
@@ -185,30 +208,6 @@ def _facts(
         if rolled.until is not None:
             tell(rolled.in_words())
     return replace(facts, money=read_money(lake, facts.tz))
-
-
-def refresh_all(
-    lake: Lake,
-    engine: Queries,
-    wanted: Wanted,
-    segments: Sequence[str],
-    *,
-    now: datetime,
-    books: MoneyStore | None = None,
-    dry_run: bool = False,
-    tell: Tell = lambda _: None,
-) -> list[Refreshed]:
-    """`refresh` of the cohorts, and of the same split by each of these properties.
-
-    Raises: as `refresh`.
-    """
-    for segment_by in segments:
-        segments_in(lake, segment_by)  # before anything is written
-    done = refresh(lake, engine, wanted, now=now, books=books, dry_run=dry_run, tell=tell)
-    for segment_by in segments:
-        split = replace(wanted, segment_by=segment_by)
-        done += refresh(lake, engine, split, now=now, dry_run=dry_run, tell=tell)
-    return done
 
 
 def _with_members(done: list[Refreshed], members: pl.DataFrame | None) -> list[Refreshed]:
@@ -252,7 +251,7 @@ def _task(
     grain: str,
 ) -> Task:
     through = _through(facts, before, wanted)
-    definition = wanted.definition(grain, through, facts.tz)
+    definition = wanted.definition(grain, through, facts.tz, segment_by=facts.segment_by)
     basis = facts.basis(entered, definition, through)
     since, until = (
         None if day is None else day_number(day) for day in (wanted.since, wanted.until)

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import period_of
 from growth_pipeline.cohorts.refresh.entries import of_entry
 from growth_pipeline.cohorts.retention.assemble import CohortKey, Counts
+from growth_pipeline.core.calendar import period_of
 from growth_pipeline.storage.lake import LakeUnreadableError
 from growth_pipeline.storage.sql import load_sql
 

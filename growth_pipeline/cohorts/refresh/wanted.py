@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from growth_pipeline.cohorts.calendar import day_end
 from growth_pipeline.cohorts.definition import GRAINS, RetentionDefinition
 from growth_pipeline.cohorts.refresh.entries import PUBLISHED_ENTRIES, SIGNUP
+from growth_pipeline.core.calendar import day_end
 from growth_pipeline.core.errors import UsageError
 
 
@@ -22,8 +22,7 @@ class Wanted:
     `grains`: in any order. `since`, `until`: days from the one to the other, both in, are computed
     again in any case; `until` None is the last. `through`: the last whole local day, default the
     last there is in the lake, and never one that is earlier than what is published unless said
-    here. `tz`: None is the zone of the rollup. `entry`: one of PUBLISHED_ENTRIES. `segment_by`: the
-    property by which cohorts are split; None: not.
+    here. `tz`: None is the zone of the rollup. `entry`: one of PUBLISHED_ENTRIES.
     """
 
     grains: Sequence[str] = GRAINS
@@ -33,7 +32,6 @@ class Wanted:
     tz: str | None = None
     week_start: str = "monday"
     entry: str = SIGNUP
-    segment_by: str | None = None
 
     def __post_init__(self) -> None:
         unknown = [grain for grain in self.grains if grain not in GRAINS]
@@ -52,8 +50,13 @@ class Wanted:
                 remedy="give --since with a date that is not later",
             )
 
-    def definition(self, grain: str, through: int, tz: str) -> RetentionDefinition:
-        """The standard question of a grain: Day 0-30, Week 0-12, Month 0-12, bounded."""
+    def definition(
+        self, grain: str, through: int, tz: str, *, segment_by: str | None = None
+    ) -> RetentionDefinition:
+        """The standard question of a grain: Day 0-30, Week 0-12, Month 0-12, bounded.
+
+        `segment_by`: the property by which cohorts are split; None: not.
+        """
         end = datetime.fromtimestamp(day_end(tz, through), UTC)
         return RetentionDefinition(
             as_of=end,
@@ -61,5 +64,5 @@ class Wanted:
             grain=grain,
             tz=tz,
             week_start=self.week_start,
-            segment=self.segment_by,
+            segment=segment_by,
         )

@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
-from growth_pipeline.cohorts.calendar import date_of, day_number, period_of, period_start
 from growth_pipeline.cohorts.definition import RetentionDefinition
 from growth_pipeline.cohorts.retention.result import ColumnAverage, RetentionCell, RetentionResult
 from growth_pipeline.cohorts.retention.rules import (
@@ -25,6 +24,7 @@ from growth_pipeline.cohorts.retention.rules import (
     sum_between,
     wilson_interval,
 )
+from growth_pipeline.core.calendar import date_of, day_number, period_of, period_start
 from growth_pipeline.core.periods import PeriodState
 
 CohortKey: TypeAlias = "tuple[int, str | None]"

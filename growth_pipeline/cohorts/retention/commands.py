@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from growth_pipeline.cohorts import arguments
+from growth_pipeline.core import arguments
 from growth_pipeline.core.errors import UsageError
 
 
@@ -138,11 +138,11 @@ def retention(
     """Retention, cohort revenue and churn from files: one row per cohort and period."""
     from growth_pipeline.cohorts.definition import RetentionDefinition
     from growth_pipeline.cohorts.files.facts import read_history
-    from growth_pipeline.cohorts.files.rows import Reading, naive_note
-    from growth_pipeline.cohorts.files.sources import data_version
     from growth_pipeline.cohorts.retention.faces import face_of
     from growth_pipeline.cohorts.retention.from_files import retention_of_files
     from growth_pipeline.storage.engine import Engine
+    from growth_pipeline.storage.files.rows import Reading, naive_note
+    from growth_pipeline.storage.files.sources import data_version
 
     reading = Reading(tz=timezone, currency=currency, rounding=rounding)
     told_as_of = None if as_of is None else reading.instant(as_of)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from growth_pipeline.cohorts.calendar import calendar_table
 from growth_pipeline.cohorts.retention.assemble import (
     CohortKey,
     Counts,
     PaidInPeriod,
     assemble,
 )
+from growth_pipeline.core.calendar import calendar_table
 from growth_pipeline.storage.sql import load_sql
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from functools import cached_property
 from math import sqrt
 from typing import TypeAlias
 
-from growth_pipeline.cohorts.calendar import day_end, day_start, period_start
 from growth_pipeline.cohorts.definition import RetentionDefinition
+from growth_pipeline.core.calendar import day_end, day_start, period_start
 from growth_pipeline.core.periods import PeriodState
 
 Amount: TypeAlias = "int | Decimal"

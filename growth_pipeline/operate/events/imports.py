@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from growth_pipeline.cohorts.files.rows import Reading, ReadRows, read_rows
-from growth_pipeline.cohorts.files.sources import data_version, open_source
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.events.activity.activity_store import ActivityStore
 from growth_pipeline.operate.database import open_database
-from growth_pipeline.settings import Settings, load_settings
+from growth_pipeline.settings import load_settings
 from growth_pipeline.storage.engine import Engine, Spool
+from growth_pipeline.storage.files.rows import Reading, ReadRows, read_rows
+from growth_pipeline.storage.files.sources import data_version, open_source
 from growth_pipeline.storage.sql import load_sql
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,7 +73,7 @@ def import_files(
     done = []
     with open_database(say) as (_, database):
         settings = load_settings()
-        engine = _engine(settings)
+        engine = Engine(**settings.engine_bounds)
         database.dry_run = dry_run
         store = ActivityStore(database)
         reading = Reading(tz=settings.events.timezone)
@@ -141,11 +141,3 @@ def _records(
                     yield user_id, instant
                 elif segment is not None and len(segment) <= _LONGEST_SEGMENT:
                     yield user_id, segment_by, segment
-
-
-def _engine(settings: Settings) -> Engine:
-    return Engine(
-        memory_limit=settings.engine.memory_limit,
-        threads=settings.engine.threads,
-        temp_dir=settings.state_dir.resolve() / "spill",
-    )

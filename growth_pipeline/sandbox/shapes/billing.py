@@ -62,11 +62,14 @@ def subscription_item(
     subscription_id: str,
     *,
     of: Json,
-    quantity: int,
+    quantity: int | None,
     created: int,
     period: tuple[int, int],
 ) -> Json:
-    """One price and quantity of a subscription; since basil it owns the billing period."""
+    """One price and quantity of a subscription; since basil it owns the billing period.
+
+    Without quantity it is billed by usage.
+    """
     return {
         "id": item_id,
         "object": "subscription_item",
@@ -215,7 +218,7 @@ def invoice_line(
             "unit_amount_decimal": price_of["unit_amount_decimal"],
         },
         "quantity": item["quantity"],
-        "quantity_decimal": str(item["quantity"]),
+        "quantity_decimal": str(item["quantity"] or 0),
         "subtotal": amount,
         "taxes": [],
     }

@@ -20,8 +20,8 @@ from growth_pipeline.audit.parts.subscription_sides import (
     Subscribed,
 )
 from growth_pipeline.audit.parts.subscription_states import state_of_object
-from growth_pipeline.audit.parts.subscription_terms import Catalogue
 from growth_pipeline.audit.parts.subscriptions import Diagnosis, judge, surplus_subscriptions
+from growth_pipeline.billing.subscription_terms import Catalogue
 from growth_pipeline_tests.audit.company import AS_OF, NOON, VERSION, epoch
 from growth_pipeline_tests.audit.subscribers import a_price, a_subscription, an_item
 

@@ -12,9 +12,9 @@ import pytest
 
 from growth_pipeline.cohorts.definition import RetentionDefinition
 from growth_pipeline.cohorts.files.facts import make_facts, read_history
-from growth_pipeline.cohorts.files.rows import Reading
 from growth_pipeline.core.errors import UsageError
 from growth_pipeline.storage.engine import Engine
+from growth_pipeline.storage.files.rows import Reading
 
 EPOCH = date(1970, 1, 1)
 NOON = "2031-01-05T12:00:00Z"

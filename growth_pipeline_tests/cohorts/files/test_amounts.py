@@ -7,8 +7,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
 
-from growth_pipeline.cohorts.files.rows import Reading
 from growth_pipeline.core.errors import GrowthError, UsageError
+from growth_pipeline.storage.files.rows import Reading
 from growth_pipeline_tests.cohorts.files.reading import NOON, activity_of, read, refused
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from growth_pipeline.cohorts.files.rows import Reading
+from growth_pipeline.storage.files.rows import Reading
 from growth_pipeline_tests.cohorts.files.reading import NOON, activity_of, read, refused
 
 

@@ -20,10 +20,11 @@ from growth_pipeline.cohorts.money.rollup import MONEY, roll_up_money
 from growth_pipeline.cohorts.refresh.facts import ACTIVITY, USERS
 from growth_pipeline.cohorts.refresh.judge import judge_money, judge_rows, judge_sums
 from growth_pipeline.cohorts.refresh.published import CELLS, CellStore
-from growth_pipeline.cohorts.refresh.run import Wanted, answers_of, refresh, refresh_all
+from growth_pipeline.cohorts.refresh.run import Wanted, answers_of, refresh
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.events.activity.segments import SEGMENTS
 from growth_pipeline.storage.lake import Lake
+from growth_pipeline_tests.cohorts.plain_facts import floor_day, index_of
 
 EPOCH = date(1970, 1, 1)
 START = date(2031, 1, 20)
@@ -133,19 +134,6 @@ class Company:
         return refresh(lake or self.lake, engine, Wanted(grains=grains), now=NOW, books=self.books)
 
 
-def _floor(day, grain):
-    if grain == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if grain == "month" else day
-
-
-def _index(cohort, day, grain):
-    there = _floor(day, grain)
-    if grain == "month":
-        return (there.year - cohort.year) * 12 + there.month - cohort.month
-    return (there - cohort).days // (7 if grain == "week" else 1)
-
-
 def _whole(amount, size):
     return int((Decimal(amount) / size).quantize(Decimal(1), ROUND_HALF_EVEN))
 
@@ -161,7 +149,7 @@ def _by_hand(company, grain, through, known):
     members = defaultdict(set)
     for number, day in company.entries.items():
         if day <= through:
-            members[_floor(day, grain)].add(number)
+            members[floor_day(day, grain)].add(number)
     settled = [
         payment
         for payment in company.paid.values()
@@ -172,13 +160,13 @@ def _by_hand(company, grain, through, known):
     for cohort, numbers in members.items():
         mine = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
         for number, day, currency, amount in settled:
-            index = _index(cohort, day, grain)
+            index = index_of(cohort, day, grain)
             if number in numbers and day <= through and 0 <= index <= LAST[grain]:
                 mine[currency][index][number] += amount
         own = sorted(mine) or (list(all_currencies) if len(all_currencies) == 1 else [None])
         closed = min(
-            _index(cohort, through + timedelta(days=1), grain),
-            _index(cohort, known + timedelta(days=1), grain),
+            index_of(cohort, through + timedelta(days=1), grain),
+            index_of(cohort, known + timedelta(days=1), grain),
         )
         for currency in own:
             cells.update(
@@ -336,7 +324,7 @@ def test_money_of_a_segment_is_that_of_its_members(two_payers, engine):
     )
     two_payers.lake.write_partition(SEGMENTS, {"segment_by": "plan"}, [plans], {})
     how = {"now": NOW, "books": two_payers.books}
-    refresh_all(two_payers.lake, engine, Wanted(grains=("day",)), ["plan"], **how)
+    refresh(two_payers.lake, engine, Wanted(grains=("day",)), segments=["plan"], **how)
     frame = CellStore(two_payers.lake, segment_by="plan").read("day").frame
     found = {
         (row["segment"], row["period_index"]): (
@@ -350,7 +338,9 @@ def test_money_of_a_segment_is_that_of_its_members(two_payers, engine):
     assert found["pro", 2] == (1, 400, 1400, "usd", 0)
     assert found[None, 2] == (1, 0, 0, "usd", None)
     two_payers.take_back(two_payers.charges[2], 150)
-    whole, split = refresh_all(two_payers.lake, engine, Wanted(grains=("day",)), ["plan"], **how)
+    whole, split = refresh(
+        two_payers.lake, engine, Wanted(grains=("day",)), segments=["plan"], **how
+    )
     assert (whole.changed, split.changed, split.read_days) == (8, 8, 0)
 
 

@@ -200,7 +200,7 @@ def test_every_table_of_cohorts_forces_row_security(server):
             "select relname, relrowsecurity and relforcerowsecurity from pg_class"
             " where relnamespace = 'cohorts'::regnamespace and relkind = 'r'"
         ).fetchall()
-    assert len(tables) == 4
+    assert len(tables) == 8
     assert all(forced for _, forced in tables)
 
 

@@ -9,12 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from growth_pipeline.cohorts.refresh.facts import ACTIVITY, USERS
+from growth_pipeline.cohorts.refresh.facts import ACTIVITY
 from growth_pipeline.cohorts.refresh.published import CELLS, CellStore
 from growth_pipeline.cohorts.refresh.run import Wanted, refresh
 from growth_pipeline.core.errors import GrowthError, UsageError
 from growth_pipeline.storage.engine import Engine
 from growth_pipeline.storage.lake import Lake, LakeWriteError
+from growth_pipeline_tests.cohorts.plain_facts import floor_day, index_of, write_day, write_users
 
 EPOCH = date(1970, 1, 1)
 START = date(2031, 1, 20)
@@ -31,46 +32,19 @@ def lake(tmp_path):
     return Lake(str(tmp_path / "lake"))
 
 
-def _write_users(lake, entries):
-    rows = [(number, (day - EPOCH).days) for number, day in entries.items()]
-    schema = {"user_number": pl.Int32, "entry_day": pl.Int32}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    lake.write_partition(USERS, {"part": "all"}, [frame], {})
-
-
-def _write_day(lake, day, active):
-    rows = [(number, (day - EPOCH).days, events) for number, events in active.items()]
-    schema = {"user_number": pl.Int32, "day": pl.Int32, "events": pl.Int64}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    lake.write_partition(ACTIVITY, {"day": day.isoformat()}, [frame], {})
-
-
-def _floor(day, grain):
-    if grain == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if grain == "month" else day
-
-
-def _index(cohort, day, grain):
-    there = _floor(day, grain)
-    if grain == "month":
-        return (there.year - cohort.year) * 12 + there.month - cohort.month
-    return (there - cohort).days // (7 if grain == "week" else 1)
-
-
 def _by_hand(entries, days, grain, through, last):
     """(cohort, index) -> (size, users or None) by a plain loop over the contract's words."""
     members = defaultdict(set)
     for number, day in entries.items():
         if day <= through:
-            members[_floor(day, grain)].add(number)
+            members[floor_day(day, grain)].add(number)
     cells = {}
     for cohort, numbers in members.items():
         came = defaultdict(set)
         for day, active in days.items():
             if day <= through:
-                came[_index(cohort, day, grain)] |= numbers & active.keys()
-        end_index = _index(cohort, through + timedelta(days=1), grain)
+                came[index_of(cohort, day, grain)] |= numbers & active.keys()
+        end_index = index_of(cohort, through + timedelta(days=1), grain)
         for index in range(last + 1):
             closed = index < end_index
             cells[cohort, index] = (len(numbers), len(came[index]) if closed else None)
@@ -93,7 +67,7 @@ def _happen_late(chance, lake, entries, days):
     if chance.random() < 0.2:
         late = chance.choice(list(days))
         days[late] = _random_day(chance, entries)
-        _write_day(lake, late, days[late])
+        write_day(lake, late, days[late])
 
 
 def _compare(lake, entries, days, today):
@@ -112,16 +86,16 @@ def test_refreshes_over_a_random_history_are_what_a_plain_loop_counts(lake, engi
             entries[chance.choice(list(entries))] = today - timedelta(days=chance.randint(0, step))
         days[today] = _random_day(chance, entries)
         _happen_late(chance, lake, entries, days)
-        _write_day(lake, today, days[today])
-        _write_users(lake, entries)
+        write_day(lake, today, days[today])
+        write_users(lake, entries)
         if step % 13 == 0 or chance.random() < 0.06:
             refresh(lake, engine, Wanted(), now=NOW)
             _compare(lake, entries, days, today)
     (day, week, month) = refresh(lake, engine, Wanted(), now=NOW)
     anew = Lake(str(tmp_path / "anew"))
     for day_, active in days.items():
-        _write_day(anew, day_, active)
-    _write_users(anew, entries)
+        write_day(anew, day_, active)
+    write_users(anew, entries)
     rebuilt = refresh(anew, engine, Wanted(), now=NOW)
     for one, other in zip((day, week, month), rebuilt, strict=True):
         assert one.answer() == other.answer()
@@ -133,10 +107,10 @@ def history(lake):
     entries = {
         10 * step + n: START + timedelta(days=step) for step in range(40) for n in range(1, 11)
     }
-    _write_users(lake, entries)
+    write_users(lake, entries)
     for step in range(40):
         day = START + timedelta(days=step)
-        _write_day(lake, day, {n: 1 for n, entry in entries.items() if entry <= day})
+        write_day(lake, day, {n: 1 for n, entry in entries.items() if entry <= day})
     return entries
 
 
@@ -161,7 +135,7 @@ def test_a_late_event_restates_the_closed_cells_it_touches_and_each_is_listed(
 ):
     refresh(lake, engine, Wanted(grains=("day",)), now=NOW)
     late = START + timedelta(days=3)
-    _write_day(lake, late, {n: 1 for n in range(1, 10)})  # of 40 there, 9 of the first cohort stay
+    write_day(lake, late, {n: 1 for n in range(1, 10)})  # of 40 there, 9 of the first cohort stay
     (day,) = refresh(lake, engine, Wanted(grains=("day",)), now=NOW)
     assert day.read_days == 1
     told = [
@@ -189,7 +163,7 @@ def test_a_refresh_that_dies_after_its_log_tells_each_change_once(lake, engine, 
     wanted = Wanted(grains=("day",))
     refresh(lake, engine, wanted, now=NOW)
     before = _published(lake, "day")
-    _write_day(lake, START, {n: 1 for n in range(1, 10)})
+    write_day(lake, START, {n: 1 for n in range(1, 10)})
     with pytest.raises(LakeWriteError):
         refresh(_FullDisk(lake.url), engine, wanted, now=NOW)
     assert _published(lake, "day") == before
@@ -200,7 +174,7 @@ def test_a_refresh_that_dies_after_its_log_tells_each_change_once(lake, engine, 
 
 def test_a_cohort_that_loses_members_is_named(lake, engine, history):
     refresh(lake, engine, Wanted(grains=("day",)), now=NOW)
-    _write_users(lake, {number: day for number, day in history.items() if number != 1})
+    write_users(lake, {number: day for number, day in history.items() if number != 1})
     (day,) = refresh(lake, engine, Wanted(grains=("day",)), now=NOW)
     assert day.shrunk == [START]
 
@@ -241,7 +215,7 @@ def test_another_week_start_makes_everything_anew(lake, engine, history):
 
 
 def test_a_day_that_was_not_over_when_it_was_rolled_up_waits(lake, engine):
-    _write_users(lake, {1: START})
+    write_users(lake, {1: START})
     schema = {"user_number": pl.Int32, "day": pl.Int32, "events": pl.Int64}
     for day, hour in ((START, 24), (START + timedelta(days=1), 23)):
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -22,6 +22,7 @@ from growth_pipeline.cohorts.refresh.run import Wanted, answers_of, refresh
 from growth_pipeline.core.errors import GrowthError, UsageError
 from growth_pipeline.storage.engine import Engine
 from growth_pipeline.storage.lake import Lake
+from growth_pipeline_tests.cohorts.plain_facts import floor_day, index_of, write_day
 
 EPOCH = date(1970, 1, 1)
 START = date(2031, 1, 20)
@@ -55,13 +56,6 @@ def _write_users(lake):
     lake.write_partition(USERS, {"part": "all"}, [frame], {})
 
 
-def _write_day(lake, day, active):
-    rows = [(number, (day - EPOCH).days, events) for number, events in sorted(active.items())]
-    schema = {"user_number": pl.Int32, "day": pl.Int32, "events": pl.Int64}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    lake.write_partition(ACTIVITY, {"day": day.isoformat()}, [frame], {})
-
-
 def _write_money(lake, paid, until):
     """`paid`: day -> user -> gross, net in USD; known up to the end of a day, which is in."""
     months = defaultdict(list)
@@ -87,19 +81,6 @@ def _write_money(lake, paid, until):
     lake.put_artifact(STATE, json.dumps(state).encode())
 
 
-def _floor(day, grain):
-    if grain == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if grain == "month" else day
-
-
-def _index(cohort, day, grain):
-    there = _floor(day, grain)
-    if grain == "month":
-        return (there.year - cohort.year) * 12 + there.month - cohort.month
-    return (there - cohort).days // (7 if grain == "week" else 1)
-
-
 def _first_days(facts, through):
     """User -> first of the days on which somebody is, up to a last one."""
     first = {}
@@ -114,14 +95,14 @@ def _by_hand(entries, days, grain, through):
     """(cohort, index) -> (size, users or None) by a plain loop over the contract's words."""
     members = defaultdict(set)
     for user, day in entries.items():
-        members[_floor(day, grain)].add(user)
+        members[floor_day(day, grain)].add(user)
     cells = {}
     for cohort, users in members.items():
         came = defaultdict(set)
         for day, active in days.items():
             if day <= through:
-                came[_index(cohort, day, grain)] |= users & active.keys()
-        end = _index(cohort, through + timedelta(days=1), grain)
+                came[index_of(cohort, day, grain)] |= users & active.keys()
+        end = index_of(cohort, through + timedelta(days=1), grain)
         for index in range(LAST[grain] + 1):
             cells[cohort, index] = (len(users), len(came[index]) if index < end else None)
     return cells
@@ -158,8 +139,8 @@ def _revenue(entries, paid, grain, through):
     for day, users in paid.items():
         for user, (_, net) in users.items():
             if day <= through and user in entries:
-                cohort = _floor(entries[user], grain)
-                told[cohort, _index(cohort, day, grain)] += net
+                cohort = floor_day(entries[user], grain)
+                told[cohort, index_of(cohort, day, grain)] += net
     return told
 
 
@@ -167,7 +148,7 @@ def _random_step(chance, lake, days, paid, today):
     """One more day; one in five times another day is told anew, in activity or in money."""
     for day in {today, chance.choice([*days, today]) if chance.random() < 0.2 else today}:
         days[day] = _random_day(chance)
-        _write_day(lake, day, days[day])
+        write_day(lake, day, days[day])
     for day in {today, chance.choice([*paid, today]) if chance.random() < 0.2 else today}:
         paid[day] = _random_payments(chance)
     _write_money(lake, paid, today)
@@ -197,7 +178,7 @@ def test_refreshes_over_a_random_history_are_what_a_plain_loop_counts(
     anew = Lake(str(tmp_path / "anew"))
     _write_users(anew)
     for day, active in days.items():
-        _write_day(anew, day, active)
+        write_day(anew, day, active)
     _write_money(anew, paid, today)
     rebuilt = refresh(anew, engine, wanted, now=NOW)
     assert [one.answer() for one in done] == [one.answer() for one in rebuilt]
@@ -206,7 +187,7 @@ def test_refreshes_over_a_random_history_are_what_a_plain_loop_counts(
 
 def test_a_new_day_reads_no_other_to_find_who_entered_first(lake, engine):
     for step in range(3):
-        _write_day(lake, START + timedelta(days=step), {1: 1, 2 + step: 1})
+        write_day(lake, START + timedelta(days=step), {1: 1, 2 + step: 1})
     wanted = Wanted(entry="first_activity", grains=("day",))
     refresh(lake, engine, wanted, now=NOW)
     (kept,) = lake.manifests(ENTRIES)
@@ -218,14 +199,14 @@ def test_a_new_day_reads_no_other_to_find_who_entered_first(lake, engine):
     ]
     for manifest in lake.manifests(ACTIVITY):  # the days before cannot even be read any more
         Path(manifest.path).write_bytes(bytes(manifest.byte_count))
-    _write_day(lake, START + timedelta(days=3), {1: 1, 9: 1})
+    write_day(lake, START + timedelta(days=3), {1: 1, 9: 1})
     (done,) = refresh(lake, engine, wanted, now=NOW)
     assert done.published.basis.members[(START - EPOCH).days + 3].size == 1
 
 
 def test_by_first_payment_days_count_once_their_payments_are_known(lake, engine):
     for step in range(4):
-        _write_day(lake, START + timedelta(days=step), {1: 1})
+        write_day(lake, START + timedelta(days=step), {1: 1})
     _write_money(lake, {START: {1: (500, 500)}}, START + timedelta(days=1))
     (done,) = refresh(lake, engine, Wanted(entry="first_payment", grains=("day",)), now=NOW)
     assert done.definition.as_of == datetime(2031, 1, 22, tzinfo=UTC)
@@ -234,7 +215,7 @@ def test_by_first_payment_days_count_once_their_payments_are_known(lake, engine)
 
 
 def test_first_payments_that_nobody_tells_are_refused_with_what_to_do(lake, engine):
-    _write_day(lake, START, {1: 1})
+    write_day(lake, START, {1: 1})
     with pytest.raises(GrowthError, match="payments of users are not known") as refused:
         refresh(lake, engine, Wanted(entry="first_payment"), now=NOW)
     assert "billing.user_customers" in refused.value.remedy
@@ -246,7 +227,7 @@ def test_an_entry_that_is_not_published_is_refused():
 
 
 def test_a_dry_run_keeps_no_entries(lake, engine):
-    _write_day(lake, START, {1: 1})
+    write_day(lake, START, {1: 1})
     (done,) = refresh(
         lake, engine, Wanted(entry="first_activity", grains=("day",)), now=NOW, dry_run=True
     )
@@ -264,8 +245,8 @@ def test_members_and_cells_of_each_entry_stand_side_by_side_in_postgres(
             {"id": f"u{number}", "at": datetime(2030, 1, 1, tzinfo=UTC)},
         )
     first, second = START, START + timedelta(days=1)
-    _write_day(lake, first, {1: 1, 2: 1})
-    _write_day(lake, second, {1: 1, 3: 1})
+    write_day(lake, first, {1: 1, 2: 1})
+    write_day(lake, second, {1: 1, 3: 1})
     store = CohortStore(database)
     for entry in ("signup", "first_activity"):
         done = refresh(lake, engine, Wanted(entry=entry), now=NOW)

@@ -13,13 +13,13 @@ import pytest
 from growth_pipeline.cohorts.cohort_store import CohortStore
 from growth_pipeline.cohorts.refresh.judge import judge_postgres, judge_segments
 from growth_pipeline.cohorts.refresh.published import CellStore
-from growth_pipeline.cohorts.refresh.run import Wanted, answers_of, refresh_all
+from growth_pipeline.cohorts.refresh.run import Wanted, answers_of, refresh
 from growth_pipeline.cohorts.report.write import read_answers
 from growth_pipeline.core.errors import UsageError
-from growth_pipeline.events.activity.rollup import ACTIVITY, USERS
 from growth_pipeline.events.activity.segments import SEGMENTS
 from growth_pipeline.storage.engine import Engine
 from growth_pipeline.storage.lake import Lake
+from growth_pipeline_tests.cohorts.plain_facts import floor_day, index_of, write_day, write_users
 
 EPOCH = date(1970, 1, 1)
 START = date(2031, 1, 20)
@@ -45,26 +45,20 @@ class Company:
         self.entered, self.plans, self.days = {}, {}, {}
 
     def write(self, *days):
-        rows = [(number, (day - EPOCH).days) for number, day in self.entered.items()]
-        self._put(USERS, {"part": "all"}, rows, ("entry_day", pl.Int32))
+        write_users(self.lake, self.entered)
         rows = [(number, plan) for number, plan in self.plans.items() if plan is not None]
-        self._put(SEGMENTS, {"segment_by": "plan"}, rows, ("segment", pl.String))
-        for day in days:
-            rows = [(number, (day - EPOCH).days, count) for number, count in self.days[day].items()]
-            kinds = (("day", pl.Int32), ("events", pl.Int64))
-            self._put(ACTIVITY, {"day": day.isoformat()}, rows, *kinds)
-
-    def _put(self, dataset, partition, rows, *kinds):
-        schema = {"user_number": pl.Int32, **dict(kinds)}
+        schema = {"user_number": pl.Int32, "segment": pl.String}
         frame = pl.DataFrame(rows, schema=schema, orient="row")
-        self.lake.write_partition(dataset, partition, [frame], {})
+        self.lake.write_partition(SEGMENTS, {"segment_by": "plan"}, [frame], {})
+        for day in days:
+            write_day(self.lake, day, self.days[day])
 
     def by_hand(self, grain, through, last):
         """(cohort, plan, index) -> (size, users, events), the last two None while not closed."""
         members = defaultdict(set)
         for number, day in self.entered.items():
             if day <= through:
-                members[floor(day, grain), self.plans[number]].add(number)
+                members[floor_day(day, grain), self.plans[number]].add(number)
         cells = {}
         for (cohort, plan), numbers in members.items():
             came, events = defaultdict(set), defaultdict(int)
@@ -77,19 +71,6 @@ class Company:
                 told = (len(came[index]), events[index]) if index < end else (None, None)
                 cells[cohort, plan, index] = (len(numbers), *told)
         return cells
-
-
-def floor(day, grain):
-    if grain == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if grain == "month" else day
-
-
-def index_of(cohort, day, grain):
-    there = floor(day, grain)
-    if grain == "month":
-        return (there.year - cohort.year) * 12 + there.month - cohort.month
-    return (there - cohort).days // (7 if grain == "week" else 1)
 
 
 def published(lake, grain):
@@ -132,7 +113,7 @@ def test_each_refresh_is_what_a_plain_loop_counts_for_every_segment(lake, engine
     for step in range(45):
         today = live(company, chance, step)
         if step % 11 == 0 or chance.random() < 0.08:
-            done = refresh_all(lake, engine, Wanted(), ["plan"], now=NOW)
+            done = refresh(lake, engine, Wanted(), segments=["plan"], now=NOW)
             for grain, last in (("day", 30), ("week", 12), ("month", 12)):
                 assert published(lake, grain) == company.by_hand(grain, today, last)
             whole, split = done[:3], done[3:]
@@ -140,11 +121,14 @@ def test_each_refresh_is_what_a_plain_loop_counts_for_every_segment(lake, engine
     anew = Company(Lake(str(tmp_path / "anew")))
     anew.entered, anew.plans, anew.days = company.entered, company.plans, company.days
     anew.write(*company.days)
-    at_once = refresh_all(anew.lake, engine, Wanted(), ["plan"], now=NOW)
-    last = refresh_all(lake, engine, Wanted(), ["plan"], now=NOW)
+    at_once = refresh(anew.lake, engine, Wanted(), segments=["plan"], now=NOW)
+    last = refresh(lake, engine, Wanted(), segments=["plan"], now=NOW)
     for one, other in zip(last, at_once, strict=True):
         assert one.answer() == other.answer()
-    assert sum(made.changed for made in refresh_all(lake, engine, Wanted(), ["plan"], now=NOW)) == 0
+    assert (
+        sum(made.changed for made in refresh(lake, engine, Wanted(), segments=["plan"], now=NOW))
+        == 0
+    )
 
 
 @pytest.fixture
@@ -159,7 +143,7 @@ def company(lake):
 
 
 def test_who_has_no_value_is_a_segment_of_its_own(company, lake, engine):
-    refresh_all(lake, engine, Wanted(grains=("day",)), ["plan"], now=NOW)
+    refresh(lake, engine, Wanted(grains=("day",)), segments=["plan"], now=NOW)
     cells = published(lake, "day")
     assert cells[START, "pro", 0] == (2, 1, 1)
     assert cells[START, "pro", 1] == (2, 1, 5)
@@ -171,22 +155,22 @@ def test_who_has_no_value_is_a_segment_of_its_own(company, lake, engine):
 def test_a_user_whose_value_is_known_later_takes_the_history_along_and_nothing_is_restated(
     company, lake, engine
 ):
-    refresh_all(lake, engine, Wanted(grains=("day",)), ["plan"], now=NOW)
+    refresh(lake, engine, Wanted(grains=("day",)), segments=["plan"], now=NOW)
     company.plans[1] = "free"
     company.write()
-    whole, split = refresh_all(lake, engine, Wanted(grains=("day",)), ["plan"], now=NOW)
+    whole, split = refresh(lake, engine, Wanted(grains=("day",)), segments=["plan"], now=NOW)
     assert (whole.changed, whole.restatements, split.restatements, split.shrunk) == (0, [], [], [])
     cells = published(lake, "day")
     assert cells[START, "free", 1] == (1, 1, 5)
     assert cells[START, "pro", 1] == (1, 0, 0)
     company.plans[1] = company.plans[2] = None  # and the segments are gone
     company.write()
-    refresh_all(lake, engine, Wanted(grains=("day",)), ["plan"], now=NOW)
+    refresh(lake, engine, Wanted(grains=("day",)), segments=["plan"], now=NOW)
     assert {segment for _, segment, _ in published(lake, "day")} == {None}
 
 
 def test_segments_that_do_not_add_up_are_caught(company, lake, engine):
-    whole, split = refresh_all(lake, engine, Wanted(grains=("day",)), ["plan"], now=NOW)
+    whole, split = refresh(lake, engine, Wanted(grains=("day",)), segments=["plan"], now=NOW)
     less = split.published.frame.with_columns(
         users=pl.when(pl.col("segment") == "pro").then(0).otherwise(pl.col("users"))
     )
@@ -199,14 +183,14 @@ def test_segments_that_do_not_add_up_are_caught(company, lake, engine):
 
 def test_a_property_the_rollup_has_not_read_is_refused_with_what_to_do(company, lake, engine):
     with pytest.raises(UsageError, match="not known by 'country'") as refused:
-        refresh_all(lake, engine, Wanted(), ["country"], now=NOW)
+        refresh(lake, engine, Wanted(), segments=["country"], now=NOW)
     assert "growth events rollup" in str(refused.value.remedy)
     assert CellStore(lake).read("day") is None
 
 
 def test_postgres_and_the_report_have_each_segment(company, lake, engine, database):
     store = CohortStore(database)
-    done = refresh_all(lake, engine, Wanted(), ["plan"], now=NOW)
+    done = refresh(lake, engine, Wanted(), segments=["plan"], now=NOW)
     answers = answers_of(done)
     publication = store.publish(answers, now=NOW)
     assert publication.written["signup", "day", "plan"] == 2 * 31
@@ -216,7 +200,7 @@ def test_postgres_and_the_report_have_each_segment(company, lake, engine, databa
     ] == [[]] * 6
     company.plans[3] = "free"
     company.write()
-    again = answers_of(refresh_all(lake, engine, Wanted(), ["plan"], now=NOW))
+    again = answers_of(refresh(lake, engine, Wanted(), segments=["plan"], now=NOW))
     store.publish(again, now=NOW)
     with database.connection() as connection:
         rows = connection.execute(
@@ -224,7 +208,7 @@ def test_postgres_and_the_report_have_each_segment(company, lake, engine, databa
             "where grain = 'day' and segment_by = 'plan' order by segment"
         ).fetchall()
     assert rows == [("free", 1, 0), ("pro", 2, 1)]
-    store.publish(answers_of(refresh_all(lake, engine, Wanted(), [], now=NOW)), now=NOW)
+    store.publish(answers_of(refresh(lake, engine, Wanted(), segments=[], now=NOW)), now=NOW)
     with database.connection() as connection:  # the property is not asked for any more
         rows = connection.execute(
             "select distinct segment_by from cohorts.retention_metrics"
@@ -239,7 +223,7 @@ def test_postgres_and_the_report_have_each_segment(company, lake, engine, databa
 def test_the_name_of_a_segment_is_shown_as_text(company, lake, engine):
     company.plans[1] = company.plans[2] = "<img src=x>|`[a](http://x)"
     company.write()
-    refresh_all(lake, engine, Wanted(grains=("day",)), ["plan"], now=NOW)
+    refresh(lake, engine, Wanted(grains=("day",)), segments=["plan"], now=NOW)
     told = read_answers(lake, grains=["day"], segments=["plan"])
     html = told.face("html").decode()
     assert "<img src=x>" not in html

@@ -8,7 +8,6 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from growth_pipeline.cohorts.refresh.facts import ACTIVITY, USERS
@@ -17,6 +16,7 @@ from growth_pipeline.cohorts.refresh.run import Wanted, refresh
 from growth_pipeline.cohorts.refresh.short_days import SHORT_DAYS
 from growth_pipeline.storage.engine import Engine
 from growth_pipeline.storage.lake import Lake
+from growth_pipeline_tests.cohorts.plain_facts import floor_day, index_of, write_day, write_users
 
 EPOCH = date(1970, 1, 1)
 START = date(2031, 1, 27)
@@ -48,46 +48,19 @@ def lake(tmp_path):
     return Lake(str(tmp_path / "lake"))
 
 
-def _write_users(lake, entries):
-    rows = [(number, (day - EPOCH).days) for number, day in entries.items()]
-    schema = {"user_number": pl.Int32, "entry_day": pl.Int32}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    lake.write_partition(USERS, {"part": "all"}, [frame], {})
-
-
-def _write_day(lake, day, active, told=None):
-    rows = [(number, (day - EPOCH).days, events) for number, events in active.items()]
-    schema = {"user_number": pl.Int32, "day": pl.Int32, "events": pl.Int64}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return lake.write_partition(ACTIVITY, {"day": day.isoformat()}, [frame], told or {})
-
-
-def _floor(day, grain):
-    if grain == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if grain == "month" else day
-
-
-def _index(cohort, day, grain):
-    there = _floor(day, grain)
-    if grain == "month":
-        return (there.year - cohort.year) * 12 + there.month - cohort.month
-    return (there - cohort).days // (7 if grain == "week" else 1)
-
-
 def _by_hand(entries, days, grain, last, through):
     """(cohort, index) -> (size, users, events); the last two None while not closed."""
     cells = {}
-    for cohort in {_floor(day, grain) for day in entries.values() if day <= through}:
+    for cohort in {floor_day(day, grain) for day in entries.values() if day <= through}:
         members = {
-            n for n, day in entries.items() if day <= through and _floor(day, grain) == cohort
+            n for n, day in entries.items() if day <= through and floor_day(day, grain) == cohort
         }
         came, events = defaultdict(set), defaultdict(int)
         for day, active in days.items():
             for number in members & active.keys():
-                came[_index(cohort, day, grain)].add(number)
-                events[_index(cohort, day, grain)] += active[number]
-        ended = _index(cohort, through + timedelta(days=1), grain)
+                came[index_of(cohort, day, grain)].add(number)
+                events[index_of(cohort, day, grain)] += active[number]
+        ended = index_of(cohort, through + timedelta(days=1), grain)
         for index in range(last + 1):
             told = (len(came[index]), events[index]) if index < ended else (None, None)
             cells[cohort, index] = (len(members), *told)
@@ -142,10 +115,10 @@ def test_daily_refreshes_of_a_changing_history_are_what_a_plain_loop_counts(lake
     for step in range(68):  # to 4 April: the ends of January, February and March
         today = START + timedelta(days=step)
         for day in company.live(today):
-            _write_day(lake, day, company.days[day])
+            write_day(lake, day, company.days[day])
         if not company.known or company.chance.random() < 0.2:
             continue
-        _write_users(lake, company.known)
+        write_users(lake, company.known)
         refresh(lake, engine, Wanted(), now=NOW)
         if today.day < 5 or company.chance.random() < 0.2:
             for grain, last in GRAINS:
@@ -157,10 +130,10 @@ def test_daily_refreshes_of_a_changing_history_are_what_a_plain_loop_counts(lake
 def history(lake, engine):
     """Twenty users who come back every day, refreshed each day from 31 January to 27 February."""
     entries = {n: START + timedelta(days=n % 4) for n in range(20)}
-    _write_users(lake, entries)
+    write_users(lake, entries)
     days = {START + timedelta(days=step): dict.fromkeys(entries, 2) for step in range(33)}
     for day, active in days.items():
-        _write_day(lake, day, active)
+        write_day(lake, day, active)
     for step in range(4, 32):
         refresh(lake, engine, Wanted(through=START + timedelta(days=step)), now=NOW)
     engine.read.clear()
@@ -184,7 +157,7 @@ def test_the_end_of_a_month_reads_one_day_of_activity(lake, engine, history):
 def test_a_late_event_makes_only_its_day_again(lake, engine, history):
     entries, days = history
     days[date(2031, 2, 10)] = {1: 7}
-    _write_day(lake, date(2031, 2, 10), {1: 7})
+    write_day(lake, date(2031, 2, 10), {1: 7})
     refresh(lake, engine, Wanted(), now=NOW)
     assert _days_read(lake, engine) == ["2031-02-10", "2031-02-28"]
     assert _published(lake, "month") == _by_hand(entries, days, "month", 12, date(2031, 2, 28))
@@ -219,10 +192,10 @@ def test_a_week_whose_last_day_apia_leapt_over_ends_with_the_day_before(lake, en
     zone = {"tz": "Pacific/Apia"}
     thursday, saturday = date(2011, 12, 29), date(2011, 12, 31)
     days = [date(2011, 12, 20) + timedelta(days=step) for step in range(10)]
-    _write_users(lake, {1: date(2011, 12, 21), 2: date(2011, 12, 24), 3: saturday})
+    write_users(lake, {1: date(2011, 12, 21), 2: date(2011, 12, 24), 3: saturday})
     wanted = Wanted(week_start="saturday")
     for day in days:
-        _write_day(lake, day, {1: 1, 2: 1}, zone)
+        write_day(lake, day, {1: 1, 2: 1}, zone)
         refresh(lake, engine, wanted, now=NOW)
     weeks = _published(lake, "week")
     assert days[-1] == thursday
@@ -230,7 +203,7 @@ def test_a_week_whose_last_day_apia_leapt_over_ends_with_the_day_before(lake, en
     assert weeks[date(2011, 12, 17), 1] == (1, 1, 6)
     assert _published(lake, "day")[date(2011, 12, 24), 6] == (1, 0, 0)  # a day without hours
     assert _published(lake, "month")[date(2011, 12, 1), 0] == (2, None, None)
-    _write_day(lake, saturday, {2: 5, 3: 1}, zone)
+    write_day(lake, saturday, {2: 5, 3: 1}, zone)
     (*_, month) = refresh(lake, engine, wanted, now=NOW)
     assert month.definition.as_of == datetime(2011, 12, 31, 10, tzinfo=UTC)  # UTC+14 now
     assert _published(lake, "month")[date(2011, 12, 1), 0] == (3, 3, 10 + 10 + 5 + 1)

@@ -8,16 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from growth_pipeline.cohorts.calendar import (
-    calendar_table,
-    date_of,
-    day_end,
-    day_number,
-    day_start,
-    local_days,
-    period_of,
-    period_start,
-)
 from growth_pipeline.cohorts.definition import RetentionDefinition
 from growth_pipeline.cohorts.retention.rules import (
     Share,
@@ -26,6 +16,16 @@ from growth_pipeline.cohorts.retention.rules import (
     quotient,
     running_sums,
     wilson_interval,
+)
+from growth_pipeline.core.calendar import (
+    calendar_table,
+    date_of,
+    day_end,
+    day_number,
+    day_start,
+    local_days,
+    period_of,
+    period_start,
 )
 from growth_pipeline.core.errors import UsageError
 

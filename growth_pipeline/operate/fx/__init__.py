@@ -1,0 +1,1 @@
+"""Exchange rates at the terminal."""

@@ -1,0 +1,1 @@
+"""Revenue for a terminal: opens database and lake, asks the slice, hands on what it answers."""

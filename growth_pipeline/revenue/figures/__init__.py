@@ -1,0 +1,1 @@
+"""Published figures of a month, beside the month before. Never a number of their own."""

@@ -1,0 +1,4 @@
+"""Receipts: what published figures of a month were made of, and whether they still follow from it.
+
+Contract: docs/metrics.md, "Receipts".
+"""

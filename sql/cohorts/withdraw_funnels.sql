@@ -1,0 +1,14 @@
+-- Removes the rows of one question that its answer does not have any more.
+delete from cohorts.funnels as t
+where
+    t.funnel = %(name)s
+    and t.segment_by = %(segment_by)s
+    and not exists (
+        select from growth_staging as s
+        where
+            s.funnel = t.funnel
+            and s.grain = t.grain
+            and s.period_start = t.period_start
+            and s.segment is not distinct from t.segment
+            and s.stage = t.stage
+    )

@@ -1,0 +1,3 @@
+-- One row: the first day on which a published spell begins; null without any.
+select min(from_day) as first_day
+from periods

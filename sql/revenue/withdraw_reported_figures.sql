@@ -1,0 +1,9 @@
+-- Removes figures of a policy in a reporting currency that its answer does not have. In Postgres.
+delete from revenue.figures as t
+where
+    t.policy = %(policy)s
+    and t.reporting_currency = %(into)s
+    and not exists (
+        select from growth_staging as s
+        where s.metric = t.metric and s.grain = t.grain and s.period_start = t.period_start
+    )
