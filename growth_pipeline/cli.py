@@ -27,6 +27,7 @@ from growth_pipeline.core.terminal import emit, emit_json, say
 from growth_pipeline.events.commands import events_app
 from growth_pipeline.operate.events.commands import dead_letters_app, keys_app
 from growth_pipeline.operate.fx.commands import fx_app
+from growth_pipeline.operate.insights.commands import insights_app
 from growth_pipeline.operate.published import (
     answer_active_users,
     answer_funnel,
@@ -105,6 +106,7 @@ mrr_app = typer.Typer(
 )
 app.add_typer(mrr_app, name="mrr")
 app.add_typer(fx_app, name="fx")
+app.add_typer(insights_app, name="insights")
 mrr_app.command("movements")(
     file_or_published(movements, answer_movements, file="periods", asks=MOVEMENT_OPTIONS)
 )

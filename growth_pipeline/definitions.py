@@ -45,6 +45,9 @@ from growth_pipeline.events import assets as event_assets
 from growth_pipeline.events import resources as event_resources
 from growth_pipeline.events import schedules as event_schedules
 from growth_pipeline.events.partitions import daily_partitions
+from growth_pipeline.insights import assets as insight_assets
+from growth_pipeline.insights import resources as insight_resources
+from growth_pipeline.insights import schedules as insight_schedules
 from growth_pipeline.marts import assets as mart_assets
 from growth_pipeline.marts import resources as mart_resources
 from growth_pipeline.revenue import assets as revenue_assets
@@ -90,6 +93,12 @@ RESOURCES: Mapping[str, Any] = {
     "fx_store": revenue_resources.fx_store,
     "reporting": revenue_resources.reporting,
     "mart_store": mart_resources.mart_store,
+    "insight_store": insight_resources.insight_store,
+    "report_outlet": insight_resources.report_outlet,
+    "digest_sources": insight_resources.digest_sources,
+    "insight_model": insight_resources.insight_model,
+    "insight_weeks": insight_resources.insight_weeks,
+    "insights_keep_days": insight_resources.insights_keep_days,
     "audit_store": audit_resources.audit_store,
     "audit_grace": audit_resources.audit_grace,
     "audit_timing": audit_resources.audit_timing,
@@ -157,6 +166,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 revenue_assets.movements,
                 revenue_assets.receipts,
                 mart_assets.kept_tables,
+                insight_assets.weekly_report,
                 alert_assets.outbox,
             ],
             jobs=[
@@ -170,6 +180,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 event_assets.verify_events_job,
                 cohort_schedules.refresh_cohorts_job,
                 revenue_schedules.refresh_revenue_job,
+                insight_schedules.weekly_growth_report_job,
                 alert_sensors.deliver_alerts_job,
             ],
             schedules=[
@@ -178,7 +189,9 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 audit_schedules.weekly_report_cleaning_schedule,
                 billing_schedules.nightly_relist_schedule,
                 cohort_schedules.daily_cohorts_schedule,
+                cohort_schedules.sunday_cohorts_schedule,
                 revenue_schedules.daily_revenue_schedule,
+                insight_schedules.weekly_growth_report_schedule,
                 event_schedules.daily_billing_assertions_schedule,
             ],
             sensors=[

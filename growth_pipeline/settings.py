@@ -193,6 +193,17 @@ class AlertSettings(BaseModel):
         pattern=r"^[UWS][A-Z0-9]{2,20}$",
         description="Slack member (U...) or user group (S...) that an escalation mentions.",
     )
+    slack_bot_token: SecretStr | None = Field(
+        None,
+        description="Slack bot token (files:write, chat:write) for messages with a picture; empty: "
+        "the webhook tells the weekly report without one.",
+    )
+    slack_channel: str | None = Field(
+        None,
+        pattern=r"^[CDG][A-Z0-9]{2,20}$",
+        description="Id of the Slack channel (C...) that gets messages with a picture.",
+    )
+    slack_api_base: str = Field("https://slack.com/api", description="Base URL of Slack's API.")
     github_repository: str | None = Field(
         None, description="owner/name of the repository that gets one issue per problem."
     )
@@ -228,7 +239,7 @@ class AlertSettings(BaseModel):
         description="For tests only: alerts may go to this machine, by plain http too.",
     )
 
-    @field_validator("slack_webhook_url", "github_token", "heartbeat_url")
+    @field_validator("slack_webhook_url", "slack_bot_token", "github_token", "heartbeat_url")
     @classmethod
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
         return _refuse_placeholder(value)
@@ -244,7 +255,7 @@ class AlertSettings(BaseModel):
 
     def urls(self) -> dict[str, str]:
         """Every URL of these settings that is called, by the name of its setting."""
-        found = {"github_api_base": self.github_api_base}
+        found = {"github_api_base": self.github_api_base, "slack_api_base": self.slack_api_base}
         for name in ("slack_webhook_url", "heartbeat_url"):
             secret: SecretStr | None = getattr(self, name)
             if secret is not None:
@@ -397,6 +408,63 @@ class RevenueSettings(BaseModel):
         return known_zone(value)
 
 
+class InsightSettings(BaseModel):
+    """The weekly growth report, and Claude, who may add words to it and never a figure."""
+
+    week_start: Literal[
+        "sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"
+    ] = Field("sunday", description="First day of the weeks of the weekly growth report.")
+    weeks: int = Field(8, ge=4, le=52, description="Complete weeks that the report shows.")
+    anthropic_api_key: SecretStr | None = Field(
+        None, description="Key of the Claude API; empty: the report is written by rules alone."
+    )
+    anthropic_api_base: str = Field(
+        "https://api.anthropic.com", description="Base URL of the Claude API."
+    )
+    model: str = Field(
+        "claude-sonnet-5-5",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}$",
+        description="Id of the model.",
+    )
+    max_output_tokens: int = Field(
+        8_000, ge=1_000, le=64_000, description="Tokens of one answer, thinking included."
+    )
+    max_input_tokens: int = Field(
+        30_000,
+        ge=2_000,
+        le=500_000,
+        description="Tokens of one question; a longer one is not asked.",
+    )
+    input_usd_per_million: float = Field(
+        2.0, ge=0, description="Price of a million input tokens of the model, in USD."
+    )
+    output_usd_per_million: float = Field(
+        10.0, ge=0, description="Price of a million output tokens of the model, in USD."
+    )
+    max_cost_usd: float = Field(
+        0.50, ge=0, description="What one report may cost at most, in USD; 0: no model."
+    )
+    keep_days: int = Field(
+        90, ge=1, description="Days that files of a weekly report are kept; the newest stays."
+    )
+    allow_loopback: bool = Field(
+        False, description="For tests only: the Claude API may be on this machine, by plain http."
+    )
+
+    @field_validator("anthropic_api_key")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        return _refuse_placeholder(value)
+
+    @model_validator(mode="after")
+    def _leads_outside(self) -> InsightSettings:
+        try:
+            read_target(self.anthropic_api_base, allow_loopback=self.allow_loopback)
+        except ForbiddenTargetError as error:
+            raise ValueError(f"GROWTH_INSIGHTS__ANTHROPIC_API_BASE: {error}") from None
+        return self
+
+
 class EngineSettings(BaseModel):
     """Bounds of the analytics engine."""
 
@@ -486,6 +554,7 @@ class Settings(BaseSettings):
     events: EventSettings = Field(default_factory=EventSettings)
     cohorts: CohortSettings = Field(default_factory=CohortSettings)
     revenue: RevenueSettings = Field(default_factory=RevenueSettings)
+    insights: InsightSettings = Field(default_factory=InsightSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     web: WebSettings = Field(default_factory=WebSettings)
 

@@ -32,6 +32,7 @@ GROUPS = {
     ],
     "audit": ["audit/findings", "audit/report", "audit/kept_reports"],
     "alerts": ["alerts/outbox"],
+    "insights": ["insights/weekly_report"],
     "marts": ["marts/kept_tables"],
     "revenue": [
         "revenue/movements",
@@ -78,6 +79,9 @@ CHECKS = {
         "sizes_add_up_to_users",
     ],
     "alerts/outbox": ["channels_take_alerts", "every_alert_arrived"],
+    "insights/weekly_report": [
+        *("claims_are_supported", "every_figure_equals_its_fact", "facts_are_fresh"),
+    ],
     "marts/kept_tables": ["customer_months_add_up_to_mrr", "payments_add_up_to_the_books"],
     "revenue/movements": [
         *("a_period_starts_where_the_one_before_ended", "causes_and_segments_add_up"),
@@ -116,6 +120,7 @@ JOBS = (
     "verify_events_job",
     "refresh_cohorts_job",
     "refresh_revenue_job",
+    "weekly_growth_report_job",
 )
 
 
@@ -189,6 +194,7 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
             *("daily_audit_schedule", "nightly_relist_schedule", "daily_cohorts_schedule"),
             *("older_months_audit_schedule", "weekly_report_cleaning_schedule"),
             *("daily_billing_assertions_schedule", "daily_revenue_schedule"),
+            *("weekly_growth_report_schedule", "sunday_cohorts_schedule"),
         ),
         dg.DefaultScheduleStatus.RUNNING,
     )

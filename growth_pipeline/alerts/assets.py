@@ -17,6 +17,7 @@ from growth_pipeline.alerts.decide import (
 )
 from growth_pipeline.alerts.deliver import Channel, Sent, WaitingAlert, deliver
 from growth_pipeline.alerts.limits import NO_RATES
+from growth_pipeline.alerts.reports import ReportOutlet, report_alerts
 from growth_pipeline.alerts.signals import (
     CheckOutcome,
     ClassOutcome,
@@ -25,7 +26,7 @@ from growth_pipeline.alerts.signals import (
     Signal,
     read_signals,
 )
-from growth_pipeline.alerts.troubleshoot import KILLED, STEPS
+from growth_pipeline.alerts.troubleshoot import KILLED, OURS, SENTENCES, STEPS
 from growth_pipeline.audit.schedules import AUDIT_DAY_TAG, audit_job
 from growth_pipeline.billing.partitions import Made, asset
 from growth_pipeline.billing.resources import Clock, told_in_one_sentence
@@ -54,8 +55,9 @@ class LogChannel:
     """The log of the delivering run: the channel that is always there."""
 
     name = "log"
-    audiences = frozenset({"all", "issues"})
+    audiences = frozenset({"all", "issues", "reports"})
     batch = 1
+    pictures = False
     threads = False
     readable = True
     rates = NO_RATES
@@ -68,7 +70,8 @@ class LogChannel:
         """One line an alert. See `Channel.send`."""
         for alert in alerts:
             lines = " | ".join([f"{alert.level}: {alert.title}", *alert.body.splitlines()])
-            self._log.warning("alert: %s", lines)
+            level = logging.INFO if alert.kind == "report" else logging.WARNING
+            self._log.log(level, "alert: %s", lines)
         return Sent()
 
     def find(self, alert: WaitingAlert) -> str | None:
@@ -96,6 +99,7 @@ def outbox(
     alert_store: dg.ResourceParam[AlertStore],
     alert_channels: dg.ResourceParam[Sequence[Channel]],
     alert_policy: dg.ResourceParam[AlertPolicy],
+    report_outlet: dg.ResourceParam[ReportOutlet],
     dagster_url: dg.ResourceParam[str],
     clock: dg.ResourceParam[Clock],
 ) -> Made:
@@ -109,6 +113,14 @@ def outbox(
             added += add_news(alert_store, run, checks, channels, now=clock())
         here = RunOutcome(context.run.run_id, "alerts", url=url)
         added += add_due(alert_store, here, alert_policy, channels, now=clock())
+        try:
+            whole_at = f"{dagster_url}/assets/insights/weekly_report"
+            added += add_reports(
+                alert_store, report_outlet, channels, whole_at=whole_at, now=clock()
+            )
+        except Exception as error:  # noqa: BLE001 - they wait; all else is told all the same
+            reason = error.message if isinstance(error, GrowthError) else type(error).__name__
+            context.log.warning("weekly reports cannot be read: %s", reason)
         delivered = deliver(alert_store, channels, clock=clock)
     return dg.MaterializeResult(
         metadata={
@@ -166,6 +178,27 @@ def add_due(
         now=now,
     )
     return silent + lasting
+
+
+def add_reports(
+    store: AlertStore,
+    outlet: ReportOutlet,
+    channels: Sequence[Channel],
+    *,
+    whole_at: str,
+    now: datetime,
+) -> int:
+    """Intents for weekly reports that nobody was told of; how many are new.
+
+    Noted as told only after that: ended in between, the next call adds none and notes them.
+    """
+    reports = outlet.untold_reports()
+    if not reports:
+        return 0
+    alerts = report_alerts(reports, whole_at=whole_at)
+    added = store.add([], lambda _known: alerts, channels=channels, now=now)
+    outlet.mark_told([one.report_id for one in reports], now)
+    return added
 
 
 def watch_daily_audit(store: AlertStore, policy: AlertPolicy, now: datetime) -> Signal:
@@ -290,16 +323,18 @@ def _read_failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str, 
     for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
         failed = event.step_failure_data
         names = _names_of(failed.error)
-        kind = next((name for name in names if name in STEPS), names[-1] if names else "")
+        kind = next((name for name in names if name in STEPS), "")
         if failed.user_failure_data and failed.user_failure_data.description:
             remedy = failed.user_failure_data.metadata.get("remedy")
             told = str(remedy.value) if remedy else ""
-            return failed.user_failure_data.description, told, kind
-        kinds.append(kind)
+            last = OURS if told else names[-1] if names else ""
+            return failed.user_failure_data.description, told, kind or last
+        kinds.append(kind or (names[-1] if names else ""))
     if not kinds:
         return "it ended early", "open the run in Dagster", KILLED
     kind = next((one for one in kinds if one), "an error")
-    return f"it ended with {kind}", "open the run in Dagster", kind
+    said = SENTENCES.get(kind, f"it ended with {kind}")
+    return said, "open the run in Dagster", kind
 
 
 def _names_of(error: Any) -> list[str]:

@@ -7,8 +7,8 @@ a channel escapes for its own markup. Contract: docs/alerts.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from growth_pipeline.alerts.signals import (
@@ -30,12 +30,16 @@ AlertKind = Literal[
     "missed_audit",
     "heartbeat",
     "test",
+    "report",
 ]
 # Who gets an alert: channels with a thread for each problem (log, GitHub), channels that are read
-# as a stream (Slack), both, or the heartbeat alone.
-Audience = Literal["all", "issues", "messages", "heartbeat"]
+# as a stream (Slack), both, the heartbeat alone, or who gets the weekly report: both, but of two
+# ways to Slack the one that shows its picture.
+Audience = Literal["all", "issues", "messages", "heartbeat", "reports"]
 
 TITLE_LENGTH = 200
+REPORT_LINES = 40
+_REPORT = "report:"
 _LEVELS: tuple[Level, ...] = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 _CLASSES_NAMED = 4
 
@@ -70,7 +74,8 @@ class Problem:
 class Alert:
     """One thing to say. Its key makes the same decision of the same run a single alert.
 
-    `mentions`: the channel names the configured person or team.
+    `mentions`: the channel names the configured person or team. `picture`: a PNG, for channels that
+    show one.
     """
 
     key: str
@@ -80,6 +85,7 @@ class Alert:
     body: str
     level: Level = "HIGH"
     audience: Audience = "all"
+    picture: bytes | None = field(default=None, repr=False)
 
     @property
     def mentions(self) -> bool:
@@ -133,6 +139,33 @@ def heartbeat(run: RunOutcome) -> list[Alert]:
     title = inert(f"The daily audit of {run.partition or 'its month'} has run", TITLE_LENGTH)
     key = f"{name}:{run.run_id}"
     return [Alert(key, "heartbeat", name, title, "", level="LOW", audience="heartbeat")]
+
+
+def report_alert(
+    *, report_id: str, week_start: date, title: str, body: str, picture: bytes | None
+) -> Alert:
+    """A weekly growth report: no problem, so nothing that lasts, escalates or recovers.
+
+    Its fingerprint is its week: the same week written again is one thread with the first.
+    """
+    name = f"{_REPORT}{week_start.isoformat()}"
+    lines = [line for line in map(inert, body.splitlines()) if line]
+    return Alert(
+        key=f"{name}:{report_id}",
+        kind="report",
+        fingerprint=name,
+        title=inert(title, TITLE_LENGTH),
+        body="\n".join(lines[:REPORT_LINES]),
+        level="LOW",
+        audience="reports",
+        picture=picture,
+    )
+
+
+def is_older_report(fingerprint: str, newest: str) -> bool:
+    """Whether one fingerprint is of a weekly report, and of an earlier week than another."""
+    both = fingerprint.startswith(_REPORT) and newest.startswith(_REPORT)
+    return both and fingerprint < newest
 
 
 def judge_daily_audit(

@@ -60,7 +60,8 @@ class WaitingAlert:
     """One claimed row of the outbox. `known_as`: the channel's name of the fingerprint's thread.
 
     `repeated`: an earlier call carried it and its answer was lost, so it may have been read.
-    `claimed_at`: when the call that carried it last was about to be made.
+    `claimed_at`: when the call that carried it last was about to be made. `picture`: a PNG, for a
+    channel that shows one.
     """
 
     alert_id: int
@@ -73,6 +74,7 @@ class WaitingAlert:
     known_as: str | None = None
     repeated: bool = False
     claimed_at: datetime | None = None
+    picture: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ class Channel(Protocol):
     @property
     def batch(self) -> int:
         """How many alerts one call may carry."""
+
+    @property
+    def pictures(self) -> bool:
+        """Whether it sends the picture of an alert along."""
 
     @property
     def threads(self) -> bool:

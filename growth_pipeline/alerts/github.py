@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -14,6 +14,7 @@ from githubkit.exception import GitHubException, RateLimitExceeded, RequestError
 from githubkit.utils import UNSET
 
 from growth_pipeline.alerts.answers import LATER, forbidden, retry_after
+from growth_pipeline.alerts.decide import is_older_report
 from growth_pipeline.alerts.deliver import (
     ChannelRefusedError,
     OutcomeUnknownError,
@@ -21,7 +22,14 @@ from growth_pipeline.alerts.deliver import (
     WaitingAlert,
     newest,
 )
-from growth_pipeline.alerts.issue_text import fence, is_marked, marker, mention_of, plain_title
+from growth_pipeline.alerts.issue_text import (
+    fence,
+    is_marked,
+    marker,
+    marks_of,
+    mention_of,
+    plain_title,
+)
 from growth_pipeline.alerts.limits import GITHUB_RATES
 from growth_pipeline.alerts.outbound import ForbiddenAddressError, OutboundTransport
 from growth_pipeline.core.errors import ConfigurationError
@@ -32,10 +40,13 @@ PAGE_LENGTH = 100
 PAGES_READ = 10
 # For people who look for our issues, and for us when nobody can say whose token it is.
 LABEL = "growth-alert"
+REPORT_LABEL = "growth-report"
 # Lists begin this long before the call they are to tell about: clocks differ.
 _CLOCK_MARGIN = timedelta(hours=1)
 BASE_SETTING = "GROWTH_ALERTS__GITHUB_API_BASE or GROWTH_ALERTS__GITHUB_REPOSITORY"
 _NOT_ASKED: Final = ""
+# Beside the new one: with it no more writes than any other call makes.
+_OLDER_CLOSED = 2
 _CLOSING = frozenset({"recovery", "test"})
 _HTTP_NOT_FOUND = (404, 410)
 _HTTP_FORBIDDEN = 403
@@ -49,8 +60,9 @@ class GitHubChannel:
     """Writes issues with a token. Its calls are made once: githubkit's own retries are off."""
 
     name = "github"
-    audiences = frozenset({"all", "issues"})
+    audiences = frozenset({"all", "issues", "reports"})
     batch = 100
+    pictures = False
     threads = True
     readable = True
     rates = GITHUB_RATES
@@ -98,7 +110,11 @@ class GitHubChannel:
         if number and double:
             self._close_double(double, number)
         if last.kind not in _CLOSING:
-            number = self._repeat(number, last, keys) if number else self._create(last, keys)
+            if number:
+                return Sent(self._repeat(number, last, keys), self._writes)
+            number = self._create(last, keys)
+            if last.kind == "report":
+                self._close_older(last.fingerprint)
             return Sent(number, self._writes)
         # What came and went while nothing could be sent is told too: made, and closed at once.
         came = [alert for alert in alerts if alert.kind != "recovery"]
@@ -222,7 +238,7 @@ class GitHubChannel:
                 self._repository,
                 title=plain_title(alert.title),
                 body=body,
-                labels=[LABEL],
+                labels=[LABEL, REPORT_LABEL] if alert.kind == "report" else [LABEL],
             )
             return str(made.json()["number"])
 
@@ -243,6 +259,17 @@ class GitHubChannel:
         note = f"The same problem as #{first}, made twice because an answer was lost. See there."
         body = f"{note}\n\n{issue.get('body') or ''}"
         self._update(number, state="closed", state_reason="not_planned", body=body)
+
+    def _close_older(self, newest: str) -> None:
+        """Reports of earlier weeks, two at most: what is not closed now is with the next one."""
+        with suppress(ChannelRefusedError, OutcomeUnknownError, _TooManyError):
+            older = [
+                str(issue["number"])
+                for issue in self._issues("open", None)
+                if any(is_older_report(mark, newest) for mark in marks_of(issue))
+            ]
+            for number in older[:_OLDER_CLOSED]:
+                self._update(number, state="closed", state_reason="completed")
 
     def _update(self, number: str, **fields: Any) -> None:
         self._writes += 1

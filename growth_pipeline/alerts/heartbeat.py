@@ -25,6 +25,7 @@ class HeartbeatChannel:
     name = "heartbeat"
     audiences = frozenset({"heartbeat"})
     batch = 1_000
+    pictures = False
     threads = False
     readable = True
     rates = HEARTBEAT_RATES

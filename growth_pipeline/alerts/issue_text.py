@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _MENTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z")
+_MARKED = re.compile(r"<!-- growth-alert (.*) -->\Z")
 _FENCED = re.compile(r"^(`{3,})text\r?$.*?^\1\r?$", re.MULTILINE | re.DOTALL)
 
 
@@ -39,5 +40,10 @@ def marker(name: str) -> str:
 
 def is_marked(text: Mapping[str, Any], name: str) -> bool:
     """Whether an issue or comment carries a marker, outside the alert's own text."""
+    return name in marks_of(text)
+
+
+def marks_of(text: Mapping[str, Any]) -> set[str]:
+    """What an issue or comment is marked with, outside the alert's own text."""
     lines = _FENCED.sub("", text.get("body") or "", count=1).splitlines()
-    return marker(name) in (line.strip() for line in lines)
+    return {found[1] for line in lines if (found := _MARKED.match(line.strip()))}

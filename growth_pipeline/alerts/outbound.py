@@ -7,7 +7,7 @@ address: a name that answers otherwise a moment later changes nothing. Redirects
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 # Addresses of one name that are tried in turn, when one of them refuses the connection.
 _ADDRESSES_TRIED: Final = 3
+_ANSWER_BYTES: Final = 1 << 20
 
 
 class ForbiddenAddressError(httpx.TransportError):
@@ -107,10 +108,30 @@ def open_client(transport: httpx.BaseTransport, *, timeout_seconds: float) -> ht
     )
 
 
-def call(client: httpx.Client, method: str, url: str, *, json: Any = None) -> httpx.Response:
+def call(
+    client: httpx.Client, method: str, url: str, *, json: Any = None, content: bytes | None = None
+) -> httpx.Response:
     """Status and headers of the answer. Its body is not read: nothing of it is ever shown."""
-    with client.stream(method, url, json=json) as response:
+    headers = {} if content is None else {"Content-Type": "application/octet-stream"}
+    with client.stream(method, url, json=json, content=content, headers=headers) as response:
         return response
+
+
+def ask(
+    client: httpx.Client, url: str, form: Mapping[str, str], *, token: str
+) -> tuple[httpx.Response, bytes]:
+    """An answer with its body, of which nothing is ever shown. Raises: what httpx raises.
+
+    A body longer than any honest one is no answer: httpx.DecodingError.
+    """
+    body = b""
+    headers = {"Authorization": f"Bearer {token}"}
+    with client.stream("POST", url, data=form, headers=headers) as response:
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _ANSWER_BYTES:
+                raise httpx.DecodingError("the answer is too long", request=response.request)
+    return response, body
 
 
 def _refuse_redirect(response: httpx.Response) -> None:

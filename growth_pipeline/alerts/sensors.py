@@ -13,6 +13,7 @@ from growth_pipeline.alerts.assets import read_evaluations, watch_daily_audit
 from growth_pipeline.alerts.channels import channel_names
 from growth_pipeline.alerts.decide import AlertPolicy, is_due
 from growth_pipeline.alerts.deliver import pause_after
+from growth_pipeline.alerts.reports import ReportOutlet
 from growth_pipeline.billing.resources import Clock
 from growth_pipeline.settings import load_settings
 
@@ -97,7 +98,8 @@ def run_failure_alert_sensor(context: dg.RunFailureSensorContext) -> dg.RunReque
 @dg.sensor(
     name="alert_timer_sensor",
     description="Asks for a delivery when alerts wait that may be sent now, when a problem lasts "
-    "too long, when the daily audit stays away, and again when one about a run has failed.",
+    "too long, when the daily audit stays away, when a weekly report was not told, and again when "
+    "one about a run has failed.",
     job_name=DELIVER_JOB,
     minimum_interval_seconds=_TIMER_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -106,6 +108,7 @@ def alert_timer_sensor(
     context: dg.SensorEvaluationContext,
     alert_store: dg.ResourceParam[AlertStore],
     alert_policy: dg.ResourceParam[AlertPolicy],
+    report_outlet: dg.ResourceParam[ReportOutlet],
     clock: dg.ResourceParam[Clock],
 ) -> dg.RunRequest | list[dg.RunRequest] | dg.SkipReason:
     """One delivery at a time; what waits for a channel that is left alone is not due."""
@@ -116,7 +119,8 @@ def alert_timer_sensor(
     if lost:
         return lost
     names = channel_names(load_settings().alerts)
-    if not has_work(alert_store, alert_policy, names, now=clock()):
+    due = has_work(alert_store, alert_policy, names, now=clock())
+    if not due and not report_outlet.has_untold():
         return dg.SkipReason("nothing is due")
     return dg.RunRequest(tags={ABOUT_RUN_TAG: "time"})
 

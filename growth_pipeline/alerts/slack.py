@@ -40,9 +40,13 @@ _WORDS: Final = {
     "escalation": ("escalation", "escalations"),
     "recovery": ("recovered", "recovered"),
     "test": ("test", "tests"),
+    "report": ("growth report", "growth reports"),
 }
 _PROBLEM: Final = ("problem", "problems")
 _LOST = "The answer to an earlier message was lost. It carried, and you may have read:"
+_LOST_REPORT = (
+    "The answer to an earlier message was lost. You may have read this report, with its picture:"
+)
 
 
 def escape_mrkdwn(text: str) -> str:
@@ -71,8 +75,7 @@ def build_blocks(alerts: Sequence[WaitingAlert], mention: str | None = None) -> 
     blocks: list[Block] = [HeaderBlock(text=_plain(_headline(new) or "An answer was lost"))]
     if mention and any(alert.kind == "escalation" for alert in alerts):
         blocks.append(SectionBlock(text=MarkdownTextObject(text=mention_of(mention))))
-    texts = _digest(new) if len(new) > DIGEST_FROM else _each(new)
-    blocks += [SectionBlock(text=_plain(text)) for text in texts]
+    blocks += [SectionBlock(text=_plain(text)) for text in _texts(new)]
     if lost:
         blocks.append(SectionBlock(text=_plain("\n".join([_LOST, *_titles(lost)]))))
     return [*blocks, ContextBlock(elements=[_plain("growth_pipeline")])]
@@ -80,6 +83,34 @@ def build_blocks(alerts: Sequence[WaitingAlert], mention: str | None = None) -> 
 
 def _plain(text: str) -> PlainTextObject:
     return PlainTextObject(text=text[:_SECTION_LENGTH], emoji=False)
+
+
+def build_report_blocks(alert: WaitingAlert) -> list[Block]:
+    """One report as plain text; one that may have been read says so first."""
+    title = SectionBlock(text=_plain(alert.title))
+    lost = [SectionBlock(text=_plain(_LOST_REPORT))] if alert.repeated else []
+    body = _sections(alert.body) if alert.body else []
+    return [*lost, title, *(SectionBlock(text=_plain(text)) for text in body)]
+
+
+def _sections(text: str) -> list[str]:
+    """Lines in as few sections as Slack takes them in."""
+    parts = [""]
+    for line in text.splitlines():
+        if len(parts[-1]) + len(line) + 1 > _SECTION_LENGTH:
+            parts.append("")
+        parts[-1] += f"\n{line}" if parts[-1] else line
+    return parts
+
+
+def _texts(alerts: Sequence[WaitingAlert]) -> Iterator[str]:
+    """Each alert; in a flood the digest, below the reports, which are no problems to be counted."""
+    if len(alerts) <= DIGEST_FROM:
+        yield from _each(alerts)
+        return
+    reports = [alert for alert in alerts if alert.kind == "report"][-DIGEST_FROM:]
+    yield from _each(reports)
+    yield from _digest([alert for alert in alerts if alert not in reports])
 
 
 def _each(alerts: Sequence[WaitingAlert]) -> Iterator[str]:
@@ -111,11 +142,15 @@ def _headline(alerts: Sequence[WaitingAlert]) -> str:
 
 
 class SlackChannel:
-    """Sends by incoming webhook. The address is a secret and appears in no message."""
+    """Sends by incoming webhook. The address is a secret and appears in no message.
+
+    `reports`: False where another channel tells them, with their pictures.
+    """
 
     name = "slack"
-    audiences = frozenset({"all", "messages"})
+    audiences = frozenset({"all", "messages", "reports"})
     batch = ALERTS_A_MESSAGE
+    pictures = False
     threads = False
     readable = False
     rates = SLACK_RATES
@@ -127,8 +162,11 @@ class SlackChannel:
         *,
         transport: httpx.BaseTransport | None = None,
         mention: str | None = None,
+        reports: bool = True,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
+        if not reports:
+            self.audiences = self.audiences - {"reports"}
         self._url = webhook_url
         self._mention = mention
         self._client = open_client(

@@ -248,6 +248,7 @@ _PROBLEM_STATEMENTS: Mapping[str, str] = {
 def _insert(
     connection: Connection, alert: Alert, channels: Sequence[Channel], now: datetime
 ) -> int:
+    told = [one for one in channels if alert.audience in one.audiences]
     values = {
         "alert_key": alert.key,
         "kind": alert.kind,
@@ -255,7 +256,9 @@ def _insert(
         "fingerprint": alert.fingerprint,
         "title": alert.title,
         "body": alert.body,
-        "channels": [one.name for one in channels if alert.audience in one.audiences],
+        "channels": [one.name for one in told],
+        "picture": alert.picture,
+        "pictured": [one.name for one in told if alert.picture and one.pictures],
         "now": now,
     }
     added = connection.execute(load_sql("alerts/insert_alert"), values).rowcount

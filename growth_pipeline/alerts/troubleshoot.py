@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 KILLED: Final = "killed"
+# Any other error of ours: its own words say what helps.
+OURS: Final = "GrowthError"
+_CHECK_FAILED: Final = "DagsterAssetCheckFailedError"
 
 _SETTINGS = (
     "Run growth doctor: it names the setting that is missing or wrong, and the fix.",
@@ -45,6 +48,16 @@ _KILLED = (
     "longer than its job may.",
     "Run the job again; a killed run leaves either nothing or all of a step.",
 )
+_NAMED = (
+    "Do what the line above says: it names what is wrong and what helps.",
+    "Run the job again; what a failed run had begun counts for nothing.",
+    "If it fails the same way, run growth doctor, and report the sentence as a bug.",
+)
+_CHECK = (
+    "Open the issue or message about the check itself: it says what does not hold.",
+    "Open the run in Dagster and read the failed check; what it guards went no further.",
+    "Correct the cause and run the job again; if the sources are right, report it as a bug.",
+)
 _UNEXPECTED = (
     "Open the run in Dagster: the step that failed shows its traceback.",
     "Run it once more; if it fails the same way, report the traceback as a bug.",
@@ -62,7 +75,15 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     ),
     "IncompleteError": _INCOMPLETE,
     **dict.fromkeys(("LakeWriteError", "LakeUnreadableError", "OSError"), _SPACE),
-    KILLED: _KILLED,
+    **dict.fromkeys(("UnknownValueError", "RowsRefusedError", OURS), _NAMED),
+    _CHECK_FAILED: _CHECK,
+    **dict.fromkeys((KILLED, "DagsterExecutionInterruptedError"), _KILLED),
+}
+
+# Types that nobody but Dagster's makers knows by name.
+SENTENCES: Mapping[str, str] = {
+    _CHECK_FAILED: "a check that must hold failed",
+    "DagsterExecutionInterruptedError": "it was stopped",
 }
 
 

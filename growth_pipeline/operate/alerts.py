@@ -5,6 +5,7 @@ What is worth an alert is decided in `alerts/`; here it is asked for and put int
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ from growth_pipeline.operate.database import open_database
 from growth_pipeline.settings import load_settings
 
 Say = Callable[[str], None]
+
+# One white dot: the bot's right to send a picture is tried with it.
+_DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+)
 
 
 @contextmanager
@@ -56,12 +62,12 @@ class Listing:
             for one in self.problems
         ]
         waiting = [
-            f"{row.channel:<9} {row.state:<8} {row.title}"
+            f"{row.channel:<11} {row.state:<8} {row.title}"
             + (f"\n    {row.last_error}" if row.last_error else "")
             for row in self.unsent
         ]
         refusing = [
-            f"{state.channel:<9} refused {state.failures} times: {state.reason}"
+            f"{state.channel:<11} refused {state.failures} times: {state.reason}"
             + (f"; asked again {state.blocked_until:%H:%M} UTC" if state.blocked_until else "")
             for state in self.channels
         ]
@@ -103,7 +109,7 @@ class Tested:
         lines = []
         for name, state in self.states.items():
             error = self.errors.get(name)
-            lines.append(f"{name:<9} {state}" + (f": {error.message}" if error else ""))
+            lines.append(f"{name:<11} {state}" + (f": {error.message}" if error else ""))
             if error and error.remedy:
                 lines.append(f"    next: {error.remedy}")
         return lines
@@ -127,7 +133,8 @@ def test_channels(*, now: datetime, say: Say) -> Tested:
     if not channels:
         raise ConfigurationError(
             "no channel is configured: alerts go to the log alone",
-            remedy="set GROWTH_ALERTS__SLACK_WEBHOOK_URL, or GROWTH_ALERTS__GITHUB_REPOSITORY and "
+            remedy="set GROWTH_ALERTS__SLACK_WEBHOOK_URL, or GROWTH_ALERTS__SLACK_BOT_TOKEN and "
+            "GROWTH_ALERTS__SLACK_CHANNEL, or GROWTH_ALERTS__GITHUB_REPOSITORY and "
             "GROWTH_ALERTS__GITHUB_TOKEN, or GROWTH_ALERTS__HEARTBEAT_URL",
         )
     with open_store(say) as store:
@@ -139,9 +146,12 @@ def send_test(store: AlertStore, channels: Sequence[Channel], *, now: datetime) 
     key = f"test:{now.isoformat()}"
     name = fingerprint("test")
     body = f"Sent by growth alerts test at {now:%Y-%m-%d %H:%M:%S} UTC. Nothing is wrong."
+    title = "A test of the alerts of growth_pipeline"
     alerts = [
-        Alert(key, "test", name, "A test of the alerts of growth_pipeline", body, level="LOW"),
+        Alert(key, "test", name, title, body, level="LOW"),
         Alert(key, "heartbeat", name, "A test", "", level="LOW", audience="heartbeat"),
+        # The key makes it one row a channel: it adds the one that gets nothing but reports.
+        Alert(key, "test", name, title, body, level="LOW", audience="reports", picture=_DOT),
     ]
     for channel in channels:
         store.unblock(channel.name)

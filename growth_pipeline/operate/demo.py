@@ -209,11 +209,16 @@ class _Demo:
         return card
 
     def _publish(self, workers: Workers, cohorts: Path) -> None:
-        """Publish revenue, after the audits whose findings it counts, beside cohorts."""
+        """Publish revenue, after the audits whose findings it counts, beside cohorts.
+
+        The weekly report tells of all of them.
+        """
         self._step("publishing MRR, movements and figures; rolling up activity, computing cohorts")
         revenue = workers.begin_revenue()
         workers.wait_for(cohorts)
         workers.wait_for(revenue)
+        self._step("writing the weekly growth report")
+        workers.wait_for(workers.begin_insights())
 
     def _step(self, text: str) -> None:
         """Say what happens now, in the terminal and on the landing page."""
@@ -410,6 +415,10 @@ class Workers:
     def begin_revenue(self) -> Path:
         """Publish MRR, what moved it, and all figures."""
         return self.begin("revenue", worker=self._workers[0])
+
+    def begin_insights(self) -> Path:
+        """Write the growth report of the last complete week."""
+        return self.begin("insights", worker=self._workers[0])
 
     def begin_alert(self, reports: list[dict[str, Any]]) -> Path | None:
         """Alert about the newest audit that failed, as the daemon does once it runs."""

@@ -27,8 +27,8 @@ def work(task: dict[str, Any], folder: Path) -> None:
     """Do one task: `{"do": …, "first": month, "last": month}`.
 
     `do`: extract, book, audit, alert (about one run, `run_id`), cohorts (of every day that is
-    over) or revenue. Afterwards `<do>-<last>.json` lies in the folder, whole; after an audit it is
-    the report.
+    over), revenue or insights. Afterwards `<do>-<last>.json` lies in the folder, whole; after an
+    audit it is the report.
     Raises: the GrowthError of the step that failed.
     """
     result = b"{}"
@@ -46,6 +46,8 @@ def work(task: dict[str, Any], folder: Path) -> None:
         only = ("billing/mirror_backfill",)
         launch("backfill_job", partition_range=months, assets=only, run_config=prices)
         launch("refresh_revenue_job")
+    elif task["do"] == "insights":
+        launch("weekly_growth_report_job")
     elif task["do"] == "cohorts":
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
         launch("refresh_cohorts_job", partition_range=(f"{task['first']}-01", str(yesterday)))

@@ -116,6 +116,7 @@ def examine() -> Iterator[Check]:
         ("lake", lambda: _lake(settings)),
         ("engine", lambda: examine_engine(settings)),
         ("alerts", lambda: _alerts(settings)),
+        ("weekly report", lambda: _weekly_report(settings)),
     ]
     for name, probe in probes:
         yield from _guarded(name, probe)
@@ -473,11 +474,27 @@ def _alerts(settings: Settings) -> Iterator[Check]:
         sentence = "GitHub is configured by half"
         yield Check("alerts", "fail", sentence, fix, ExitCode.CONFIGURATION)
         return
+    if bool(alerts.slack_bot_token) != bool(alerts.slack_channel):
+        fix = "set both GROWTH_ALERTS__SLACK_BOT_TOKEN and GROWTH_ALERTS__SLACK_CHANNEL"
+        sentence = "Slack's bot is configured by half"
+        yield Check("alerts", "fail", sentence, fix, ExitCode.CONFIGURATION)
+        return
     places = ["the log"]
     places += ["Slack"] if alerts.slack_webhook_url else []
+    places += ["Slack by a bot (weekly reports with pictures)"] if alerts.slack_bot_token else []
     places += [f"issues of {alerts.github_repository}"] if alerts.github_repository else []
     yield Check("alerts", "ok", "go to " + ", ".join(places))
     yield from _guarded("alert addresses", lambda: examine_addresses(settings))
+
+
+def _weekly_report(settings: Settings) -> Iterator[Check]:
+    """Who writes it. Nothing is asked of the model: an answer costs money."""
+    insights = settings.insights
+    if insights.anthropic_api_key is None or not insights.max_cost_usd:
+        yield Check("weekly report", "ok", "is written by rules, without a model")
+        return
+    most = f"USD {insights.max_cost_usd:g} a report at most"
+    yield Check("weekly report", "ok", f"is written by rules and {insights.model}, {most}")
 
 
 def examine_addresses(
@@ -487,6 +504,8 @@ def examine_addresses(
     urls = dict(settings.alerts.urls())
     if not settings.alerts.github_token:
         urls.pop("github_api_base")
+    if not settings.alerts.slack_bot_token:
+        urls.pop("slack_api_base")
     door = transport or OutboundTransport(allow_loopback=settings.alerts.allow_loopback)
     for name, url in urls.items():
         variable = f"GROWTH_ALERTS__{name.upper()}"

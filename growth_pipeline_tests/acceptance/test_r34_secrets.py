@@ -48,12 +48,14 @@ NAMES = (
     "slack_path",
     "github_token",
     "heartbeat_path",
+    "slack_bot_token",
+    "anthropic_key",
     "in_the_wrong_setting",
 )
 
 
 def plant(seed: int) -> dict[str, str]:
-    """Thirteen secrets, different in every character that counts; the same for the same seed."""
+    """Fifteen secrets, different in every character that counts; the same for the same seed."""
     chance = random.Random(seed)
     letters = string.ascii_letters + string.digits
     secrets = {name: "".join(chance.choices(letters, k=32)) for name in NAMES}
@@ -219,7 +221,13 @@ def test_no_secret_shows_on_any_surface(
         "GROWTH_ALERTS__GITHUB_REPOSITORY": "acme/books",
         "GROWTH_ALERTS__GITHUB_API_BASE": hostile,
         "GROWTH_ALERTS__HEARTBEAT_URL": f"{hostile}/ping/{secrets['heartbeat_path']}",
+        "GROWTH_ALERTS__SLACK_BOT_TOKEN": f"xoxb-{secrets['slack_bot_token']}",
+        "GROWTH_ALERTS__SLACK_CHANNEL": "C0123456789",
+        "GROWTH_ALERTS__SLACK_API_BASE": hostile,
         "GROWTH_ALERTS__ALLOW_LOOPBACK": "true",
+        "GROWTH_INSIGHTS__ANTHROPIC_API_KEY": f"sk-ant-{secrets['anthropic_key']}",
+        "GROWTH_INSIGHTS__ANTHROPIC_API_BASE": hostile,
+        "GROWTH_INSIGHTS__ALLOW_LOOPBACK": "true",
         "GROWTH_STATE_DIR": str(tmp_path / "state"),
         "GROWTH_LOG_LEVEL": "DEBUG",
         "DAGSTER_HOME": str(tmp_path / "home"),
@@ -293,6 +301,8 @@ def test_no_secret_shows_on_any_surface(
             _wait_for_address(tmp_path / "serve.err", "Dagster", server)
             # The failed run of this audit is seen by the daemon, which alerts Slack and GitHub.
             assert growth("audit", "--month", "2026-02") == 5
+            # A model that refuses the key, and tells it back: the report comes without it.
+            assert growth("insights", "--debug") == 0
             _visit(web, secrets, surfaces)
             _wait_for_a_refused_alert(database_url)
         finally:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from growth_pipeline_tests.fakes.alert_servers import (
+    BOT_CHANNEL,
+    BOT_TOKEN,
     CLIENT_TIMEOUT,
     FakeGitHub,
     FakeMonitor,
@@ -43,6 +45,19 @@ def slack_channel(slack):
         f"{slack.url}/services/T0/B0/secret",
         transport=on_loopback(),
         mention="U0MEMBER",
+        timeout_seconds=CLIENT_TIMEOUT,
+    )
+
+
+@pytest.fixture
+def files_channel(slack):
+    from growth_pipeline.alerts.slack_files import SlackFilesChannel
+
+    return SlackFilesChannel(
+        BOT_TOKEN,
+        BOT_CHANNEL,
+        api_base=f"{slack.url}/api",
+        transport=on_loopback(),
         timeout_seconds=CLIENT_TIMEOUT,
     )
 

@@ -16,6 +16,7 @@ from growth_pipeline.audit.schedules import AUDIT_DAY_TAG
 from growth_pipeline.billing.resources import VIA_TAG, told_in_one_sentence
 from growth_pipeline.core.errors import GrowthError
 from growth_pipeline.stripe_api.errors import StripePermissionError
+from growth_pipeline_tests.fakes.untold_reports import Reports
 
 NOW = datetime(2025, 11, 1, tzinfo=UTC)
 NEVER = AlertPolicy(escalate_after_days=0, audit_hours=0)
@@ -77,7 +78,7 @@ def audit(instance, wrong=True):
     )
 
 
-def deliver_about(instance, run_id, store, channels=(), policy=NEVER, now=NOW):
+def deliver_about(instance, run_id, store, channels=(), policy=NEVER, now=NOW, reports=None):
     return dg.materialize(
         [outbox],
         instance=instance,
@@ -86,6 +87,7 @@ def deliver_about(instance, run_id, store, channels=(), policy=NEVER, now=NOW):
             "alert_store": store,
             "alert_channels": list(channels),
             "alert_policy": policy,
+            "report_outlet": reports or Reports(),
             "dagster_url": "http://127.0.0.1:3000",
             "clock": lambda: now,
         },

@@ -30,6 +30,7 @@ class FakeChannel:
     audiences = frozenset({"all"})
     rates = ()
     requests = 1
+    pictures = False
     threads = False
 
     def __init__(self, name="slack", *, batch=20, outcomes=(), readable=False):

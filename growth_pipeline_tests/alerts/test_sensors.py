@@ -20,6 +20,7 @@ from growth_pipeline.alerts.sensors import (
 from growth_pipeline.alerts.store import AlertStore
 from growth_pipeline.definitions import build_defs
 from growth_pipeline.storage.postgres import Database
+from growth_pipeline_tests.fakes.untold_reports import Reports, a_report
 
 NOW = datetime(2025, 11, 1, tzinfo=UTC)
 
@@ -133,10 +134,14 @@ class FakeStore:
         return self.audited
 
 
-def timer(instance, store, *, at):
+def timer(instance, store, *, at, reports=()):
     context = dg.build_sensor_context(instance=instance, sensor_name="alert_timer_sensor")
     return alert_timer_sensor(
-        context, alert_store=store, alert_policy=AlertPolicy(3, 26), clock=lambda: at
+        context,
+        alert_store=store,
+        alert_policy=AlertPolicy(3, 26),
+        report_outlet=Reports(*reports),
+        clock=lambda: at,
     )
 
 
@@ -154,6 +159,11 @@ def timer(instance, store, *, at):
 def test_the_timer_asks_for_a_delivery_when_something_is_due(instance, store, hours, due):
     asked = timer(instance, store, at=NOW + timedelta(hours=hours))
     assert isinstance(asked, dg.RunRequest if due else dg.SkipReason)
+
+
+def test_the_timer_asks_for_a_delivery_when_a_weekly_report_was_not_told(instance):
+    asked = timer(instance, FakeStore(), at=NOW, reports=[a_report()])
+    assert isinstance(asked, dg.RunRequest)
 
 
 def test_the_timer_asks_for_one_delivery_at_a_time(instance):
@@ -252,10 +262,11 @@ def test_the_timer_is_given_the_real_outbox_by_the_definitions(instance, databas
     repository = build_defs().get_repository_def()
     sensor = repository.get_sensor_def("alert_timer_sensor")
     # As Dagster's daemon does it: the top-level resources that the sensor and they require.
-    wanted = {"alert_store", "alert_policy", "clock", "database"}
-    assert wanted == get_transitive_required_resource_keys(
+    wanted = get_transitive_required_resource_keys(
         sensor.required_resource_keys, repository.get_top_level_resources()
     )
+    known = {"alert_store", "alert_policy", "clock", "database", "report_outlet", "insight_store"}
+    assert wanted - {"lake"} == known
     resources = {name: repository.get_top_level_resources()[name] for name in wanted}
 
     def tick():

@@ -23,6 +23,7 @@ from growth_pipeline.billing.resources import VIA_TAG
 from growth_pipeline.billing.schema_drift import FillRate, find_falls
 from growth_pipeline.billing.store import BillingStore, UnknownVersion
 from growth_pipeline_tests.fakes.stripe_events import NOON, NOW, a_charge, an_event
+from growth_pipeline_tests.fakes.untold_reports import Reports
 
 FUTURE = "2027-04-01.fennel"
 DAY = 86_400
@@ -100,6 +101,7 @@ def test_an_unknown_version_becomes_an_alert_and_its_end_a_recovery(store, insta
                 "alert_store": AlertStore(database),
                 "alert_channels": [],
                 "alert_policy": AlertPolicy(escalate_after_days=0, audit_hours=0),
+                "report_outlet": Reports(),
                 "dagster_url": None,
                 "clock": lambda: NOW,
             },

@@ -12,21 +12,27 @@ import random
 import signal
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from growth_pipeline.alerts.decide import Alert
+from growth_pipeline.alerts.decide import Alert, report_alert
 from growth_pipeline.alerts.deliver import deliver
 from growth_pipeline.alerts.github import GitHubChannel
 from growth_pipeline.alerts.outbound import OutboundTransport
 from growth_pipeline.alerts.slack import SlackChannel
+from growth_pipeline.alerts.slack_files import SlackFilesChannel
 from growth_pipeline.alerts.store import AlertStore
 from growth_pipeline.core.ids import fingerprint
 from growth_pipeline.storage.postgres import Database
+from growth_pipeline_tests.fakes.alert_servers import BOT_CHANNEL, BOT_TOKEN
+from growth_pipeline_tests.fakes.untold_reports import PICTURE
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one process does: alerts `first` up to `last` (not included), then deliveries."""
+    """What one process does: alerts `first` up to `last` (not included), then deliveries.
+
+    `reports`: so many weekly reports are told too, to Slack by a bot at `slack_api` where it is given.
+    """
 
     database_url: str
     slack_url: str
@@ -39,6 +45,8 @@ class Task:
     seed: int
     death: float  # chance of a SIGKILL before a call, and the same after it
     timeout_seconds: float
+    reports: int = 0
+    slack_api: str = ""
 
 
 class Mortal:
@@ -69,12 +77,46 @@ def an_alert(number: int, problems: int) -> Alert:
     )
 
 
+def weekly_reports(count: int) -> list[Alert]:
+    """Reports of so many weeks."""
+    return [
+        report_alert(
+            report_id=f"r{week}",
+            week_start=date(2025, 1, 5) + timedelta(weeks=week),
+            title=f"report {week}",
+            body="body <!channel> @all",
+            picture=PICTURE,
+        )
+        for week in range(count)
+    ]
+
+
+def open_slack(task: Task, door: OutboundTransport):
+    """The webhook, and the bot that tells reports in its place."""
+    webhook = SlackChannel(
+        task.slack_url,
+        transport=door,
+        reports=not task.slack_api,
+        timeout_seconds=task.timeout_seconds,
+    )
+    if not task.slack_api:
+        return [webhook]
+    bot = SlackFilesChannel(
+        BOT_TOKEN,
+        BOT_CHANNEL,
+        api_base=task.slack_api,
+        transport=door,
+        timeout_seconds=task.timeout_seconds,
+    )
+    return [webhook, bot]
+
+
 def work(task: Task) -> None:
     """Add the task's alerts in small decisions, with deliveries in between."""
     ahead, chance = timedelta(seconds=task.ahead_seconds), random.Random(task.seed)
     door = OutboundTransport(allow_loopback=True)
     inner = [
-        SlackChannel(task.slack_url, transport=door, timeout_seconds=task.timeout_seconds),
+        *open_slack(task, door),
         GitHubChannel(
             "ghp_test",
             "acme/books",
@@ -90,6 +132,8 @@ def work(task: Task) -> None:
         def clock() -> datetime:
             return datetime.now(UTC) + ahead
 
+        reports = weekly_reports(task.reports)
+        store.add([], lambda _known: reports, channels=inner, now=clock())
         numbers = range(task.first, task.last)
         step = max(1, len(numbers) // max(1, task.deliveries))
         for at in range(0, max(len(numbers), task.deliveries * step), step):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from growth_pipeline_tests.fakes.loopback_http import LoopbackServer
 
@@ -35,6 +35,7 @@ class FakeServer:
         self.slow_seconds = SLOW_SECONDS
         self.url = ""
         self.late: list[tuple[float, str, str, bytes]] = []
+        self.headers: dict[str, str] = {}
         self._catching_up = threading.Lock()
 
     counts_reads = False
@@ -54,18 +55,85 @@ class FakeServer:
         raise NotImplementedError
 
 
+BOT_TOKEN = "xoxb-of-a-test"
+BOT_CHANNEL = "C0GROWTH"
+
+
 class FakeSlack(FakeServer):
-    """An incoming webhook. `messages` are the ones Slack took, also when its answer was lost."""
+    """An incoming webhook, and a bot's API with uploads. Taken is taken, also if its answer is lost.
+
+    `messages`: what the webhook took. `shared`: what the bot told: channel, blocks, and of a picture
+    its bytes, title, alt text. `answers`: words instead of what an API method would answer, by its
+    name: an error ("invalid_auth"), or text that is no answer ("<html>"). `upload_url`: told instead
+    of this server's own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.messages: list[dict] = []
+        self.shared: list[dict] = []
+        self.answers: dict[str, list[str]] = {}
+        self.upload_url = ""
+        self.uploads: dict[str, dict] = {}
+        self.uploaded_with: list[dict] = []
 
     def handle(self, method, path, body):
+        route = urlsplit(path).path
+        if route.startswith("/api/"):
+            return self._api(route.removeprefix("/api/"), dict(parse_qsl(body.decode())))
+        if route.startswith("/upload/v1/"):
+            return self._take(route.removeprefix("/upload/v1/"), body)
         if path != "/services/T0/B0/secret":
             return 404, "no_service"
         self.messages.append(json.loads(body))
         return 200, "ok"
+
+    def _api(self, name, form):
+        methods = {
+            "files.getUploadURLExternal": self._make_place,
+            "files.completeUploadExternal": self._share,
+            "chat.postMessage": self._post,
+        }
+        if self.answers.get(name):
+            word = self.answers[name].pop(0)
+            return 200, {"ok": False, "error": word} if word.isidentifier() else word
+        if self.headers.get("Authorization") != f"Bearer {BOT_TOKEN}":
+            return 200, {"ok": False, "error": "invalid_auth"}
+        if form.get("channel", form.get("channel_id", BOT_CHANNEL)) != BOT_CHANNEL:
+            return 200, {"ok": False, "error": "channel_not_found"}
+        return methods[name](form)
+
+    def _post(self, form):
+        message = {name: form[name] for name in ("channel", "text")}
+        self.shared.append({**message, "blocks": json.loads(form["blocks"])})
+        return 200, {"ok": True, "ts": "1.0"}
+
+    def _make_place(self, form):
+        name = f"F{len(self.uploads):08d}"
+        self.uploads[name] = {"alt": form["alt_txt"], "length": int(form["length"])}
+        url = self.upload_url or f"{self.url}/upload/v1/{name}"
+        return 200, {"ok": True, "upload_url": url, "file_id": name}
+
+    def _take(self, name, body):
+        place = self.uploads.get(name)
+        if place is None or place["length"] != len(body):
+            return 400, "no such upload, or another length"
+        self.uploaded_with.append(dict(self.headers))
+        place["picture"] = body
+        return 200, f"OK - {len(body)}"
+
+    def _share(self, form):
+        (file,) = json.loads(form["files"])
+        place = self.uploads.get(file["id"], {})
+        if "picture" not in place or place.get("done"):
+            return 200, {"ok": False, "error": "file_not_found"}
+        place["done"] = True
+        facts = {name: place[name] for name in ("picture", "alt")}
+        blocks = json.loads(form.get("blocks", "[]"))
+        self.shared.append(
+            {"channel": form["channel_id"], "blocks": blocks, "title": file["title"], **facts}
+        )
+        return 200, {"ok": True, "files": [{"id": file["id"], "title": file["title"]}]}
 
 
 class FakeMonitor(FakeServer):
@@ -191,6 +259,7 @@ class Handler(BaseHTTPRequestHandler):
         fake = self.server.fake
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fake.requests.append((self.command, self.path))
+        fake.headers = dict(self.headers.items())  # of the last request: clients come one by one
         fake.catch_up()
         writes = self.command != "GET" or fake.counts_reads
         if writes:

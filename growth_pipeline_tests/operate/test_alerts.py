@@ -7,10 +7,18 @@ import pytest
 from growth_pipeline.alerts.channels import channel_names, open_channels
 from growth_pipeline.alerts.decide import Alert
 from growth_pipeline.alerts.store import AlertStore
+from growth_pipeline.operate import doctor
 from growth_pipeline.operate.alerts import Listing, send_test
 from growth_pipeline.operate.doctor import examine_addresses
 from growth_pipeline.settings import AlertSettings, Settings
-from growth_pipeline_tests.fakes.alert_servers import FakeGitHub, FakeMonitor, FakeSlack, serving
+from growth_pipeline_tests.fakes.alert_servers import (
+    BOT_CHANNEL,
+    BOT_TOKEN,
+    FakeGitHub,
+    FakeMonitor,
+    FakeSlack,
+    serving,
+)
 
 NOW = datetime(2025, 11, 1, 0, 5, tzinfo=UTC)
 
@@ -77,6 +85,49 @@ def test_a_test_asks_a_channel_that_was_left_alone(store, servers, settings):
     assert store.channels() == []
 
 
+@pytest.fixture
+def with_bot(servers, settings):
+    bot = {"slack_bot_token": BOT_TOKEN, "slack_channel": BOT_CHANNEL}
+    given = settings.model_dump() | bot | {"slack_api_base": f"{servers[0].url}/api"}
+    return AlertSettings(**given)
+
+
+def test_a_test_tries_the_bot_with_a_picture_and_says_it_nowhere_twice(store, servers, with_bot):
+    slack, github, monitor = servers
+    tested = send_test(store, open_channels(with_bot), now=NOW)
+    assert tested.states == dict.fromkeys(("slack", "slack_files", "github", "heartbeat"), "sent")
+    (shared,) = slack.shared
+    assert shared["picture"].startswith(b"\x89PNG\r\n")
+    assert (len(slack.messages), len(github.issues), monitor.beats) == (1, 1, 1)
+    assert github.comments[1] != []  # the note that closes it, and nothing more
+    assert len(github.comments[1]) == 1
+
+
+def test_a_bot_that_may_not_send_files_is_named_with_its_setting(store, servers, with_bot):
+    servers[0].answers["files.getUploadURLExternal"] = ["missing_scope"]
+    tested = send_test(store, open_channels(with_bot), now=NOW)
+    assert tested.states["slack_files"] == "pending"
+    assert tested.states["slack"] == "sent"
+    assert tested.exit_code == 5
+    lines = "\n".join(tested.lines())
+    assert "slack_files pending: Slack answered missing_scope" in lines
+    assert "GROWTH_ALERTS__SLACK_BOT_TOKEN" in lines
+    assert BOT_TOKEN not in lines
+    found = Listing(store.open_problems(), store.unsent(9), store.channels())
+    assert "slack_files refused 1 times: Slack answered missing_scope" in "\n".join(found.lines())
+
+
+def test_doctor_knows_the_bot_and_one_that_is_configured_by_half(with_bot):
+    checks = list(doctor._alerts(Settings(alerts=with_bot)))
+    assert "Slack by a bot (weekly reports with pictures)" in checks[0].sentence
+    assert "GROWTH_ALERTS__SLACK_API_BASE leads outside" in [check.sentence for check in checks]
+    for name in ("slack_bot_token", "slack_channel"):
+        half = with_bot.model_copy(update={name: None})
+        (check,) = doctor._alerts(Settings.model_construct(alerts=half))
+        assert (check.state, check.sentence) == ("fail", "Slack's bot is configured by half")
+        assert "GROWTH_ALERTS__SLACK_CHANNEL" in check.fix
+
+
 def test_the_list_shows_what_lasts_what_waits_and_who_refuses(store, servers, settings):
     servers[0].faults = ["429:600"]
     alert = Alert("k", "failed_check", "f", "it is wrong", "", level="HIGH")
@@ -86,8 +137,8 @@ def test_the_list_shows_what_lasts_what_waits_and_who_refuses(store, servers, se
     lines = "\n".join(found.lines())
     assert "problems that last: 1" in lines
     assert "HIGH     since 2025-11-01 00:05  it is wrong" in lines
-    assert "github    pending  it is wrong" in lines
-    assert "slack     refused 1 times: Slack answered 429" in lines
+    assert "github      pending  it is wrong" in lines
+    assert "slack       refused 1 times: Slack answered 429" in lines
     assert {row["channel"] for row in found.as_dict()["unsent"]} == {"slack", "github"}
 
 

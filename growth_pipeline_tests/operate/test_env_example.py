@@ -59,6 +59,8 @@ def test_every_secret_of_the_model_is_known_to_be_one():
         "GROWTH_ALERTS__SLACK_WEBHOOK_URL",
         "GROWTH_ALERTS__GITHUB_TOKEN",
         "GROWTH_ALERTS__HEARTBEAT_URL",
+        "GROWTH_ALERTS__SLACK_BOT_TOKEN",
+        "GROWTH_INSIGHTS__ANTHROPIC_API_KEY",
     }
 
 

@@ -47,7 +47,7 @@ claimed as (
     where o.alert_id = next_alerts.alert_id and o.state in ('pending', 'unknown')
     returning
         o.alert_id, o.alert_key, o.channel, o.kind, o.fingerprint, o.title, o.body, o.level,
-        next_alerts.repeated
+        o.claimed_at, o.picture, next_alerts.repeated
 )
 
 select
@@ -67,6 +67,8 @@ select
         order by o.alert_id desc
         limit 1
     ) as known_as,
-    claimed.repeated
+    claimed.repeated,
+    claimed.claimed_at,
+    claimed.picture
 from claimed
 order by claimed.alert_id

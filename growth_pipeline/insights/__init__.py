@@ -1,0 +1,1 @@
+"""Insights: the weekly digest of facts, claims by rules and by Claude, and the growth report."""

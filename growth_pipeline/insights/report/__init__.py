@@ -1,0 +1,1 @@
+"""The weekly growth report: what it holds, its page, its pictures and its files."""

@@ -1,0 +1,1 @@
+"""The weekly growth report for a terminal."""
