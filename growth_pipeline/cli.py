@@ -28,6 +28,7 @@ from growth_pipeline.events.commands import events_app
 from growth_pipeline.operate.events.commands import dead_letters_app, keys_app
 from growth_pipeline.operate.fx.commands import fx_app
 from growth_pipeline.operate.insights.commands import insights_app
+from growth_pipeline.operate.lifecycle.commands import lifecycle_app
 from growth_pipeline.operate.published import (
     answer_active_users,
     answer_funnel,
@@ -107,6 +108,7 @@ mrr_app = typer.Typer(
 app.add_typer(mrr_app, name="mrr")
 app.add_typer(fx_app, name="fx")
 app.add_typer(insights_app, name="insights")
+app.add_typer(lifecycle_app, name="lifecycle")
 mrr_app.command("movements")(
     file_or_published(movements, answer_movements, file="periods", asks=MOVEMENT_OPTIONS)
 )
@@ -1116,6 +1118,7 @@ def _show_card(card: Card) -> None:
             rows.add_row("", f"[red]{word}: {escape(str(problem))}[/]")
     telling = (months["FAIL"] or months["WARNING"] or months["PASS"])[-1]
     rows.add_row("Next", f"growth audit --month {telling}")
+    rows.add_row("", "growth lifecycle preview")
     rows.add_row("", "growth doctor")
     rows.add_row("Logs", escape(str(card.logs)))
     title = f"growth demo is up ({card.seconds:.0f} s)"

@@ -48,6 +48,9 @@ from growth_pipeline.events.partitions import daily_partitions
 from growth_pipeline.insights import assets as insight_assets
 from growth_pipeline.insights import resources as insight_resources
 from growth_pipeline.insights import schedules as insight_schedules
+from growth_pipeline.lifecycle import assets as lifecycle_assets
+from growth_pipeline.lifecycle import resources as lifecycle_resources
+from growth_pipeline.lifecycle import schedules as lifecycle_schedules
 from growth_pipeline.marts import assets as mart_assets
 from growth_pipeline.marts import resources as mart_resources
 from growth_pipeline.revenue import assets as revenue_assets
@@ -99,6 +102,11 @@ RESOURCES: Mapping[str, Any] = {
     "insight_model": insight_resources.insight_model,
     "insight_weeks": insight_resources.insight_weeks,
     "insights_keep_days": insight_resources.insights_keep_days,
+    "lifecycle_rules": lifecycle_resources.lifecycle_rules,
+    "journeys": lifecycle_resources.journeys,
+    "sending_policy": lifecycle_resources.sending_policy,
+    "kit_choice": lifecycle_resources.kit_choice,
+    "health_limits": lifecycle_resources.health_limits,
     "audit_store": audit_resources.audit_store,
     "audit_grace": audit_resources.audit_grace,
     "audit_timing": audit_resources.audit_timing,
@@ -167,6 +175,10 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 revenue_assets.receipts,
                 mart_assets.kept_tables,
                 insight_assets.weekly_report,
+                lifecycle_assets.stages,
+                lifecycle_assets.messages,
+                lifecycle_assets.engagement_scores,
+                lifecycle_assets.score_backtest,
                 alert_assets.outbox,
             ],
             jobs=[
@@ -181,6 +193,9 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 cohort_schedules.refresh_cohorts_job,
                 revenue_schedules.refresh_revenue_job,
                 insight_schedules.weekly_growth_report_job,
+                lifecycle_schedules.lifecycle_job,
+                lifecycle_schedules.engagement_scores_job,
+                lifecycle_schedules.score_backtest_job,
                 alert_sensors.deliver_alerts_job,
             ],
             schedules=[
@@ -192,6 +207,9 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
                 cohort_schedules.sunday_cohorts_schedule,
                 revenue_schedules.daily_revenue_schedule,
                 insight_schedules.weekly_growth_report_schedule,
+                lifecycle_schedules.hourly_lifecycle_schedule,
+                lifecycle_schedules.daily_scores_schedule,
+                lifecycle_schedules.monthly_backtest_schedule,
                 event_schedules.daily_billing_assertions_schedule,
             ],
             sensors=[

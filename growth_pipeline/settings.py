@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import MutableMapping
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -465,6 +466,96 @@ class InsightSettings(BaseModel):
         return self
 
 
+class LifecycleSettings(BaseModel):
+    """Stages, scores and journeys, and Kit, through which e-mails go."""
+
+    features: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: [
+            *("Feature Used", "Report Viewed", "Report Exported", "Search Performed"),
+            *("Project Created", "Integration Connected", "Data Imported"),
+            *("Invitation Sent", "Comment Added", "Project Shared"),
+        ],
+        description="Events that are key features for the engagement score, by commas. Others: "
+        "everything is decided anew.",
+    )
+    activation: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: ["Project Created"],
+        description="Events that a user must have done, each once, to be activated, by commas.",
+    )
+    journeys: Path | None = Field(
+        None,
+        description="Python file with the journeys of the company (JOURNEYS); empty: the defaults.",
+    )
+    cap_messages: int = Field(
+        2, ge=1, le=100, description="E-mails that one user gets at most in cap_days."
+    )
+    cap_days: int = Field(7, ge=1, le=90, description="Days of the cap.")
+    quiet_from: time = Field(
+        time(21), description="From then on nobody gets an e-mail, by the user's own clock."
+    )
+    quiet_until: time = Field(
+        time(8), description="Until then nobody does; the same as quiet_from: no quiet time."
+    )
+    kit_api_key: SecretStr | None = Field(
+        None, description="Key of Kit's API (v4); without it nothing is sent."
+    )
+    kit_api_base: str = Field("https://api.kit.com/v4", description="Base URL of Kit's API.")
+    kit_create: bool = Field(
+        False,
+        description="Whether a user with a recorded consent, of whom Kit knows nothing, is made a "
+        "subscriber there. Whoever ever left is not.",
+    )
+    kit_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Last part of the path that Kit's webhooks call, 32 or more random "
+        "characters: /webhooks/kit/<secret>.",
+    )
+    link_secret: SecretStr | None = Field(
+        None, description="Signs unsubscribe links, 32 or more random characters."
+    )
+    api_token: SecretStr | None = Field(
+        None,
+        description="Token (32 or more random characters) with which the application unsubscribes "
+        "somebody: POST /v1/unsubscribe.",
+    )
+    max_bounce_rate: float = Field(
+        0.02, gt=0, le=1, description="Share of bounces of 30 days above which a check fails."
+    )
+    max_complaint_rate: float = Field(
+        0.001, gt=0, le=1, description="Share of complaints of 30 days above which a check fails."
+    )
+    allow_loopback: bool = Field(
+        False, description="For tests only: Kit may be on this machine, by plain http."
+    )
+
+    @field_validator("features", "activation", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return split_at_commas(value)
+
+    @field_validator("kit_api_key")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        return _refuse_placeholder(value)
+
+    @field_validator("kit_webhook_secret", "link_secret", "api_token")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        if not re.fullmatch(r"[A-Za-z0-9_-]{32,200}", value.get_secret_value()):
+            raise ValueError("needs 32 or more letters, digits, - and _: openssl rand -hex 32")
+        return value
+
+    @model_validator(mode="after")
+    def _leads_outside(self) -> LifecycleSettings:
+        try:
+            read_target(self.kit_api_base, allow_loopback=self.allow_loopback)
+        except ForbiddenTargetError as error:
+            raise ValueError(f"GROWTH_LIFECYCLE__KIT_API_BASE: {error}") from None
+        return self
+
+
 class EngineSettings(BaseModel):
     """Bounds of the analytics engine."""
 
@@ -547,6 +638,11 @@ class Settings(BaseSettings):
         pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
         description="First month (YYYY-MM) that extracts and audits have a partition for.",
     )
+    lifecycle_send: bool = Field(
+        False,
+        description="Whether e-mails of journeys are sent. Until it is true, runs only show what "
+        "would be.",
+    )
     stripe: StripeSettings = Field(default_factory=StripeSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
     reports: ReportSettings = Field(default_factory=ReportSettings)
@@ -555,6 +651,7 @@ class Settings(BaseSettings):
     cohorts: CohortSettings = Field(default_factory=CohortSettings)
     revenue: RevenueSettings = Field(default_factory=RevenueSettings)
     insights: InsightSettings = Field(default_factory=InsightSettings)
+    lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     web: WebSettings = Field(default_factory=WebSettings)
 

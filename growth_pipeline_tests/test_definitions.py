@@ -33,6 +33,10 @@ GROUPS = {
     "audit": ["audit/findings", "audit/report", "audit/kept_reports"],
     "alerts": ["alerts/outbox"],
     "insights": ["insights/weekly_report"],
+    "lifecycle": [
+        *("lifecycle/engagement_scores", "lifecycle/messages"),
+        *("lifecycle/score_backtest", "lifecycle/stages"),
+    ],
     "marts": ["marts/kept_tables"],
     "revenue": [
         "revenue/movements",
@@ -82,6 +86,13 @@ CHECKS = {
     "insights/weekly_report": [
         *("claims_are_supported", "every_figure_equals_its_fact", "facts_are_fresh"),
     ],
+    "lifecycle/engagement_scores": ["every_user_is_counted", "one_stage_each"],
+    "lifecycle/messages": [
+        *("bounce_rate", "caps_are_kept", "complaint_rate"),
+        *("kit_answers", "nobody_mailed_after_suppression", "outcomes_are_known"),
+    ],
+    "lifecycle/score_backtest": ["scores_are_better_than_chance"],
+    "lifecycle/stages": ["nothing_new_waits"],
     "marts/kept_tables": ["customer_months_add_up_to_mrr", "payments_add_up_to_the_books"],
     "revenue/movements": [
         *("a_period_starts_where_the_one_before_ended", "causes_and_segments_add_up"),
@@ -121,6 +132,7 @@ JOBS = (
     "refresh_cohorts_job",
     "refresh_revenue_job",
     "weekly_growth_report_job",
+    *("lifecycle_job", "engagement_scores_job", "score_backtest_job"),
 )
 
 
@@ -195,6 +207,7 @@ def test_jobs_schedules_and_sensors_are_these_and_the_clocks_run_from_the_start(
             *("older_months_audit_schedule", "weekly_report_cleaning_schedule"),
             *("daily_billing_assertions_schedule", "daily_revenue_schedule"),
             *("weekly_growth_report_schedule", "sunday_cohorts_schedule"),
+            *("hourly_lifecycle_schedule", "daily_scores_schedule", "monthly_backtest_schedule"),
         ),
         dg.DefaultScheduleStatus.RUNNING,
     )

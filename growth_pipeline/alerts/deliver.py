@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from growth_pipeline.alerts.limits import Rates
 from growth_pipeline.core.errors import GrowthError
+from growth_pipeline.core.limits import Rates
 
 CALLS_A_DELIVERY = 40
 CLAIM_LEASE = timedelta(minutes=10)

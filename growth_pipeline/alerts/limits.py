@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-# (requests, seconds), the shortest first. Slack takes one message a second; five a minute are
-# plenty for people, and what waits meanwhile becomes one digest.
-Rates = tuple[tuple[int, float], ...]
+from growth_pipeline.core.limits import LOOK_AGAIN, Rates, wait_for_place
+
+# Slack takes one message a second; five a minute are plenty for people, and what waits meanwhile
+# becomes one digest.
 SLACK_RATES: Rates = ((1, 1.0), (5, 60.0))
 GITHUB_RATES: Rates = ((80, 60.0), (500, 3600.0))
 HEARTBEAT_RATES: Rates = ((1, 1.0), (10, 60.0))
@@ -21,7 +22,6 @@ NO_RATES: Rates = ()
 
 # A caller that has not come back after this is dead; until then nobody else calls the channel.
 CALL_LEASE = timedelta(minutes=5)
-_LOOK_AGAIN = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,13 @@ def wait_before(
     """
     under_way = [one for one in calls if one.ended_at is None and one.began_at + CALL_LEASE > now]
     if under_way:
-        return min(_LOOK_AGAIN, under_way[0].began_at + CALL_LEASE - now)
+        return min(LOOK_AGAIN, under_way[0].began_at + CALL_LEASE - now)
     if not rates or requests == 0:
         return None
-    return _wait_for_place(calls, rates, requests, now)
+    moments = [one.ended_at or one.began_at for one in calls for _ in range(one.requests)]
+    return wait_for_place(moments, rates, requests, now)
 
 
 def reach(rates: Rates) -> timedelta:
     """How far back calls matter: the longest limit, or the lease."""
     return max([CALL_LEASE, *(timedelta(seconds=seconds) for _, seconds in rates)])
-
-
-def _wait_for_place(
-    calls: Sequence[Call], rates: Rates, requests: int, now: datetime
-) -> timedelta | None:
-    from pyrate_limiter import InMemoryBucket, Rate, RateItem
-
-    bucket = InMemoryBucket([Rate(limit, int(seconds * 1000)) for limit, seconds in rates])
-    moments = [
-        _milliseconds(one.ended_at or one.began_at) for one in calls for _ in range(one.requests)
-    ]
-    bucket.items = [RateItem("call", moment) for moment in sorted(moments)]
-    item = RateItem("call", _milliseconds(now), requests)
-    if bucket.put(item):
-        return None
-    wait = bucket.waiting(item)
-    return timedelta(milliseconds=max(1, wait)) if isinstance(wait, int) else _LOOK_AGAIN
-
-
-def _milliseconds(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth_pipeline.alerts.decide import Alert, Problem
 from growth_pipeline.alerts.deliver import CLAIM_LEASE, Channel, Pause, WaitingAlert
-from growth_pipeline.alerts.limits import Call, Rates, reach, wait_before
+from growth_pipeline.alerts.limits import Call, reach, wait_before
 from growth_pipeline.core.errors import GrowthError
+from growth_pipeline.core.limits import Rates
 from growth_pipeline.storage.postgres import lock_partition
 from growth_pipeline.storage.sql import load_sql
 

@@ -217,8 +217,10 @@ class _Demo:
         revenue = workers.begin_revenue()
         workers.wait_for(cohorts)
         workers.wait_for(revenue)
-        self._step("writing the weekly growth report")
+        self._step("writing the weekly growth report; deciding stages and scores of users")
+        lifecycle = workers.begin_lifecycle()  # its MRR needs the prices that revenue read
         workers.wait_for(workers.begin_insights())
+        workers.wait_for(lifecycle)
 
     def _step(self, text: str) -> None:
         """Say what happens now, in the terminal and on the landing page."""
@@ -419,6 +421,10 @@ class Workers:
     def begin_insights(self) -> Path:
         """Write the growth report of the last complete week."""
         return self.begin("insights", worker=self._workers[0])
+
+    def begin_lifecycle(self) -> Path:
+        """Decide stages and scores, and what journeys would send; nothing is sent."""
+        return self.begin("lifecycle", worker=self._workers[-1])
 
     def begin_alert(self, reports: list[dict[str, Any]]) -> Path | None:
         """Alert about the newest audit that failed, as the daemon does once it runs."""

@@ -21,14 +21,15 @@ from growth_pipeline.definitions import launch
 
 _AUDIT_ASSETS = ("audit/findings", "audit/report")
 _LOOK_SECONDS = 0.5
+_SCORED_DAYS = 30
 
 
 def work(task: dict[str, Any], folder: Path) -> None:
     """Do one task: `{"do": …, "first": month, "last": month}`.
 
     `do`: extract, book, audit, alert (about one run, `run_id`), cohorts (of every day that is
-    over), revenue or insights. Afterwards `<do>-<last>.json` lies in the folder, whole; after an
-    audit it is the report.
+    over), revenue, insights or lifecycle (sends nothing). Afterwards `<do>-<last>.json` lies in
+    the folder, whole; after an audit it is the report.
     Raises: the GrowthError of the step that failed.
     """
     result = b"{}"
@@ -48,6 +49,8 @@ def work(task: dict[str, Any], folder: Path) -> None:
         launch("refresh_revenue_job")
     elif task["do"] == "insights":
         launch("weekly_growth_report_job")
+    elif task["do"] == "lifecycle":
+        _lifecycle(task["first"])
     elif task["do"] == "cohorts":
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
         launch("refresh_cohorts_job", partition_range=(f"{task['first']}-01", str(yesterday)))
@@ -57,6 +60,15 @@ def work(task: dict[str, Any], folder: Path) -> None:
     fresh = folder / f".{name}"
     fresh.write_bytes(result)
     fresh.replace(folder / name)
+
+
+def _lifecycle(first_month: str) -> None:
+    """Stages, what journeys would send, and scores of the last days with their back-test."""
+    launch("lifecycle_job")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    since = max(f"{first_month}-01", str(yesterday - timedelta(days=_SCORED_DAYS - 1)))
+    launch("engagement_scores_job", partition_range=(since, str(yesterday)))
+    launch("score_backtest_job")
 
 
 def end_with_parent() -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_SERVER = 15
 _LITTLE_SPACE = 1 << 30
 _LATE_SWEEPS = 3
+_LATE_STAGE_DAYS = 2
 _SKEW_WARNING_SECONDS = 30
 _WEBHOOK_PATH = "/webhooks/stripe"
 _STRIPE_SOURCES = tuple(kind.path for kind in KINDS if kind.listing is not Listing.NONE)
@@ -117,6 +118,7 @@ def examine() -> Iterator[Check]:
         ("engine", lambda: examine_engine(settings)),
         ("alerts", lambda: _alerts(settings)),
         ("weekly report", lambda: _weekly_report(settings)),
+        ("lifecycle", lambda: examine_lifecycle(settings)),
     ]
     for name, probe in probes:
         yield from _guarded(name, probe)
@@ -180,6 +182,7 @@ def _schema(home: Home, settings: Settings) -> Iterator[Check]:
         yield from _guarded("sweep", lambda: _sweep(home, settings))
     yield from _guarded("inbox", lambda: _inbox(home))
     yield from _guarded("events", lambda: _events(home))
+    yield from _guarded("stages", lambda: _lifecycle(home))
     bare = tables_without_row_security(home.database_url)
     if bare:
         sentence = f"row security is off on {', '.join(bare)}"
@@ -246,6 +249,36 @@ def judge_events(
         stored = sum(key.counts.get(Outcome.STORED, 0) for key in keys)
         sentence = f"{len(active)} active write key(s), {stored} events since yesterday"
         yield Check("events", "ok", sentence)
+
+
+def _lifecycle(home: Home) -> Iterator[Check]:
+    """How far stages are decided, and messages that wait for a person."""
+    from growth_pipeline.lifecycle.health import decided_until
+    from growth_pipeline.lifecycle.outbox.store import OutboxStore
+
+    with Database(home.database_url, application_name="growth doctor") as database:
+        decided, counts = decided_until(database), OutboxStore(database).counts()
+    yield from judge_lifecycle(decided, counts, datetime.now(UTC).date())
+
+
+def judge_lifecycle(
+    decided: date | None, counts: Mapping[str, int], today: date
+) -> Iterator[Check]:
+    """Whether the hourly run goes on, and whether a message waits for somebody's decision."""
+    again = "`growth serve --all` runs it every hour; growth lifecycle run does it now"
+    if decided is None:
+        yield Check("stages", "ok", "no stage was decided yet; growth lifecycle run decides them")
+    elif (today - decided).days > _LATE_STAGE_DAYS:
+        yield Check("stages", "warn", f"decided up to {decided} only: the run stays away", again)
+    else:
+        yield Check("stages", "ok", f"decided up to {decided}")
+    parked, unknown = counts.get("parked", 0), counts.get("unknown", 0)
+    told = f"{counts.get('sent', 0)} sent, {counts.get('pending', 0)} wait, {unknown} unknown"
+    if parked:
+        sentence = f"{parked} wait for a person: nobody can tell whether they went out"
+        yield Check("messages", "warn", sentence, "growth lifecycle outbox --state parked")
+    else:
+        yield Check("messages", "ok", f"{told}, none waits for a person")
 
 
 def _lost(counts: Mapping[str, int]) -> int:
@@ -495,6 +528,75 @@ def _weekly_report(settings: Settings) -> Iterator[Check]:
         return
     most = f"USD {insights.max_cost_usd:g} a report at most"
     yield Check("weekly report", "ok", f"is written by rules and {insights.model}, {most}")
+
+
+def examine_lifecycle(
+    settings: Settings, transport: OutboundTransport | None = None
+) -> Iterator[Check]:
+    """Journeys, whether e-mails are sent, and the ways by which people leave. Asks Kit nothing."""
+    from growth_pipeline.lifecycle.journeys.load import load_journeys
+
+    lifecycle = settings.lifecycle
+    count = len(load_journeys(lifecycle.journeys))
+    whose = "of your file" if lifecycle.journeys else "that come along"
+    yield Check("lifecycle", "ok", f"{count} journeys {whose}; growth lifecycle journeys")
+    yield from _sending(settings)
+    if settings.lifecycle_send or lifecycle.kit_api_key:
+        yield from _guarded("kit address", lambda: _kit_address(settings, transport))
+        yield from _ways_out(settings)
+
+
+def _sending(settings: Settings) -> Iterator[Check]:
+    has_key = settings.lifecycle.kit_api_key is not None
+    if settings.lifecycle_send and not has_key:
+        fix = "set GROWTH_LIFECYCLE__KIT_API_KEY, or unset GROWTH_LIFECYCLE_SEND"
+        sentence = "e-mails shall be sent, but Kit has no key"
+        yield Check("e-mails", "fail", sentence, fix, ExitCode.CONFIGURATION)
+    elif settings.lifecycle_send:
+        made = "made" if settings.lifecycle.kit_create else "never made"
+        yield Check("e-mails", "ok", f"are sent through Kit; subscribers are {made} there")
+    else:
+        sentence = "none is sent: runs only show what would be"
+        yield Check("e-mails", "ok", f"{sentence}; GROWTH_LIFECYCLE_SEND=true sends them")
+
+
+def _kit_address(settings: Settings, transport: OutboundTransport | None) -> Iterator[Check]:
+    """Whether Kit's URL leads outside; resolves the name, sends nothing."""
+    lifecycle = settings.lifecycle
+    door = transport or OutboundTransport(allow_loopback=lifecycle.allow_loopback)
+    variable = "GROWTH_LIFECYCLE__KIT_API_BASE"
+    try:
+        door.addresses_of(lifecycle.kit_api_base)
+    except ForbiddenAddressError as error:
+        fix = f"correct {variable}"
+        yield Check("kit address", "fail", str(error), fix, ExitCode.CONFIGURATION)
+    except httpx.HTTPError:
+        yield Check("kit address", "warn", f"{variable}: the name does not resolve")
+    else:
+        yield Check("kit address", "ok", f"{variable} leads outside")
+    if lifecycle.allow_loopback:
+        sentence = "Kit may be on this machine itself, which is for tests"
+        yield Check("kit address", "warn", sentence, "unset GROWTH_LIFECYCLE__ALLOW_LOOPBACK")
+
+
+def _ways_out(settings: Settings) -> Iterator[Check]:
+    """How fast somebody who leaves is known here: at once by a webhook, else within the hour."""
+    lifecycle = settings.lifecycle
+    closed = {
+        "KIT_WEBHOOK_SECRET": lifecycle.kit_webhook_secret,
+        "LINK_SECRET": lifecycle.link_secret,
+        "API_TOKEN": lifecycle.api_token,
+    }
+    missing = [f"GROWTH_LIFECYCLE__{name}" for name, value in closed.items() if value is None]
+    if lifecycle.kit_webhook_secret is None:
+        sentence = "Kit's webhook is closed: who leaves at Kit is known within the hour only"
+        fix = "set GROWTH_LIFECYCLE__KIT_WEBHOOK_SECRET (openssl rand -hex 32); docs/lifecycle.md"
+        yield Check("unsubscribes", "warn", sentence, fix)
+    elif missing:
+        sentence = f"Kit's webhook is open; closed without {' and '.join(missing)}: their routes"
+        yield Check("unsubscribes", "ok", sentence)
+    else:
+        yield Check("unsubscribes", "ok", "webhook, links and the application's route are open")
 
 
 def examine_addresses(

@@ -18,7 +18,7 @@ Mode = Literal["demo", "real"]
 
 SCHEMAS = (
     *("activity", "alerts", "audit", "billing", "cohorts", "events", "marts", "operate"),
-    *("insights", "revenue", "stripe"),
+    *("insights", "lifecycle", "revenue", "stripe"),
 )
 
 

@@ -116,7 +116,7 @@ def publish_mrr(
     for policy in policies:
         published = _published(policy, marks, tz)
         changed = None if anew else _changed(store, database, scopes, published, marks)
-        facts = _facts(database, scopes, policy)
+        facts = facts_under(database, scopes, policy)
         spells = spells_under(read_customers(lake, changed), policy, facts)
         done.append(store.publish(policy, spells, published=published, changed=changed))
         tell(done[-1].in_words())
@@ -190,7 +190,11 @@ def _changed(
     return news_since(database, scopes, before.known_at - OVERLAP)
 
 
-def _facts(database: Database, scopes: Sequence[Scope], policy: MrrPolicy) -> Facts | None:
+def facts_under(database: Database, scopes: Sequence[Scope], policy: MrrPolicy) -> Facts | None:
+    """What a policy needs beyond the states of subscriptions; None if it needs nothing.
+
+    Raises: RemoteUnavailableError.
+    """
     if not needs_invoices(policy):
         return None
     found = [InvoiceStore(database, scope).read_facts(policy) for scope in scopes]

@@ -24,6 +24,8 @@ from growth_pipeline.billing.store import AsyncInbox, BillingStore
 from growth_pipeline.core.errors import ConfigurationError, GrowthError
 from growth_pipeline.core.ids import Scope
 from growth_pipeline.events.store import AsyncIngest
+from growth_pipeline.lifecycle.suppression.links import UnsubscribeLinks
+from growth_pipeline.lifecycle.suppression.store import SuppressionStore
 from growth_pipeline.settings import Settings, load_settings
 from growth_pipeline.storage.embedded import running_embedded
 from growth_pipeline.storage.migrations import pending
@@ -37,6 +39,7 @@ from growth_pipeline.web.pages import PageFacts, Readiness, add_pages
 from growth_pipeline.web.refetch_worker import RefetchWorker
 from growth_pipeline.web.security import Gate, check_routes, routes_of
 from growth_pipeline.web.track import PATHS, Ingest, add_track_routes
+from growth_pipeline.web.unsubscribe import WaysOut, add_ways_out
 from growth_pipeline.web.webhooks import PATH, WebApp, WebhookReceiver, add_webhook_routes
 
 _log: Final = structlog.get_logger(__name__)
@@ -124,6 +127,7 @@ def create_app(
     add_webhook_routes(app, receiver)
     add_track_routes(app, ingest.receiver)
     add_pages(app, facts)
+    add_ways_out(app, facts, _ways_out(settings, database))
     files = StaticFiles(
         directory=Path(__file__).parent / "static",
         packages=[("growth_pipeline.core", "static")],  # the colours, which reports have too
@@ -132,6 +136,19 @@ def create_app(
     app.add_middleware(Gate)
     check_routes(routes_of(app))
     return app
+
+
+def _ways_out(settings: Settings, database: Database) -> WaysOut:
+    """Routes out of e-mails; those without a secret of their own stay closed."""
+    given = settings.lifecycle
+    links = given.link_secret
+    webhook, token = given.kit_webhook_secret, given.api_token
+    return WaysOut(
+        SuppressionStore(database),
+        links=UnsubscribeLinks(links.get_secret_value()) if links else None,
+        webhook_secret=webhook.get_secret_value() if webhook else None,
+        api_token=token.get_secret_value() if token else None,
+    )
 
 
 def apply_events(stopping: threading.Event, settings: Settings | None = None) -> None:

@@ -65,7 +65,7 @@ def read_demo_status(path: Path) -> DemoStatus | None:
 
 def add_pages(app: FastAPI, facts: PageFacts) -> None:
     """Add the landing page, the list of routes, the three probes, and readable errors."""
-    templates = _templates()
+    templates = page_templates()
 
     @app.get("/", response_class=HTMLResponse, summary="Landing page")
     def show_landing_page() -> HTMLResponse:
@@ -122,7 +122,8 @@ def _add_error_page(app: FastAPI, facts: PageFacts, templates: Environment) -> N
     app.add_exception_handler(HTTPException, show_error)
 
 
-def _templates() -> Environment:
+def page_templates() -> Environment:
+    """The templates of all pages."""
     return Environment(
         loader=PackageLoader("growth_pipeline.web"),
         autoescape=True,

@@ -30,6 +30,9 @@ class Credential(StrEnum):
     STRIPE_SIGNATURE = "stripe signature"
     WRITE_KEY = "write key"
     ORIGIN = "origin of a write key"
+    PATH_SECRET = "secret in the path"  # noqa: S105 - a kind of credential, not one
+    SIGNED_LINK = "signed link"
+    API_TOKEN = "bearer token"  # noqa: S105 - a kind of credential, not one
 
 
 _TRACK_PATHS: Final = (
@@ -43,6 +46,10 @@ ROUTE_RULES: Final[Mapping[str, Credential]] = {
     "POST /webhooks/stripe": Credential.STRIPE_SIGNATURE,
     **{f"POST {path}": Credential.WRITE_KEY for path in _TRACK_PATHS},
     **{f"OPTIONS {path}": Credential.ORIGIN for path in _TRACK_PATHS},
+    "POST /webhooks/kit/{secret}": Credential.PATH_SECRET,
+    "GET /unsubscribe/{token}": Credential.SIGNED_LINK,
+    "POST /unsubscribe/{token}": Credential.SIGNED_LINK,
+    "POST /v1/unsubscribe": Credential.API_TOKEN,
     "GET /": Credential.NONE,
     "GET /docs": Credential.NONE,
     "GET /openapi.json": Credential.NONE,
@@ -68,6 +75,10 @@ _RAW_HEADERS: Final = tuple((name.encode(), value.encode()) for name, value in H
 _FOR_FILES: Final = (b"cache-control", b"public, max-age=300")
 _FOR_ANSWERS: Final = (b"cache-control", b"no-store")
 _FOR_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
+
+
+# What follows in these paths is a credential.
+_SECRET_PATHS: Final = ("/webhooks/kit/", "/unsubscribe/")
 
 
 class RouteRuleError(GrowthError):
@@ -137,7 +148,7 @@ class Gate:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:  # noqa: BLE001 - the last layer: nothing may reach the sender
-            _log.exception("request_failed", path=scope["path"])
+            _log.exception("request_failed", path=_shown_path(scope))
             if status == 0:
                 answer = PlainTextResponse("internal error\n", status_code=500)
                 await answer(scope, receive, send_with_headers)
@@ -152,13 +163,20 @@ def _extra_headers(scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
     return headers
 
 
+def _shown_path(scope: Scope) -> str:
+    """The path without what is secret in it."""
+    path: str = scope["path"]
+    hidden = next((start for start in _SECRET_PATHS if path.startswith(start)), None)
+    return path if hidden is None else f"{hidden}…"
+
+
 def _log_request(scope: Scope, status: int, seconds: float) -> None:
     """One line a request; the query is left out, it may hold what a person typed."""
     log = _log.info if status >= 400 else _log.debug  # noqa: PLR2004 - the first error status
     log(
         "request",
         method=scope["method"],
-        path=scope["path"],
+        path=_shown_path(scope),
         status=status,
         milliseconds=round(seconds * 1000, 1),
     )

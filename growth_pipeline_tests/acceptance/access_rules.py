@@ -20,6 +20,7 @@ OWN_ROWS = "cohorts.user_cohorts"
 PUBLISHED = (
     *("cohorts.active_users", "cohorts.activity_definitions", "cohorts.calendar"),
     *("cohorts.definitions", "cohorts.funnels", "cohorts.lifecycle", "cohorts.retention_metrics"),
+    *("lifecycle.backtests", "lifecycle.score_days", "lifecycle.stage_days"),
     *("marts.audit_findings", "marts.mrr_customer_months", "marts.payments_daily"),
     *("revenue.figures", "revenue.fx_rates", "revenue.mrr_changes", "revenue.mrr_daily"),
     *("revenue.mrr_movements", "revenue.mrr_spells", "revenue.policies", "revenue.receipts"),
@@ -34,6 +35,7 @@ VIEWS = (
     *("marts.mrr_movements", "marts.mrr_movements_by_cause", "marts.mrr_movements_by_segment"),
     *("marts.mrr_movements_reporting", "marts.mrr_subscriptions_daily", "marts.policies"),
     *("marts.receipts", "marts.restatements", "marts.retention"),
+    *("marts.score_days", "marts.stage_days"),
 )
 READABLE = (*PUBLISHED, *VIEWS)
 MEASURES = ("calculate_retention_rate", "get_cohort_size", "measure_cell")
@@ -44,7 +46,13 @@ WITHOUT_POLICY = frozenset({"growth.migrations", "growth.schema_version"})
 # What these do is arithmetic on their arguments, or says something about who asks.
 FOR_EVERYBODY = frozenset({"period_number", "period_start", "rate_of", "is_reader", "claimed_user"})
 # Those that run with the rights of the owner. Triggers among them, and what readers may call.
-DEFINERS = frozenset({*CALLABLE["service_role"], "assign_all_users", "note_user", "note_users"})
+DEFINERS = frozenset(
+    {
+        *CALLABLE["service_role"],
+        *("assign_all_users", "note_customer", "note_exclusion", "note_merge", "note_user"),
+        "note_users",
+    }
+)
 SAFE_PATH = "search_path=pg_catalog, pg_temp"
 READER = "( SELECT cohorts.is_reader() AS is_reader)"
 ONESELF = "(user_id = ( SELECT cohorts.claimed_user() AS claimed_user))"
@@ -203,6 +211,8 @@ def _expected_grants(connection: Connection, present: set[str]) -> Iterator[tupl
         yield "schema", "cohorts", "authenticated", "USAGE"
         yield "relation", OWN_ROWS, "authenticated", "SELECT"
     for role in present & set(READERS):
-        yield from (("schema", one, role, "USAGE") for one in ("cohorts", "marts", "revenue"))
+        yield from (
+            ("schema", one, role, "USAGE") for one in ("cohorts", "lifecycle", "marts", "revenue")
+        )
         yield from (("relation", one, role, "SELECT") for one in READABLE)
         yield from (("function", names.get(one, one), role, "EXECUTE") for one in CALLABLE[role])

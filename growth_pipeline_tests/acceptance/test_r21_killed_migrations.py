@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -277,6 +278,9 @@ def migrate_one(url: str) -> None:
 LOCKED = 21_000  # advisory locks from this number on stand for what a statement may wait for
 
 
+LOCK = r"select pg_advisory_xact_lock\((\d+)\);"
+
+
 def with_a_lock_before_each_statement(folder: Path) -> Path:
     """Our migrations, each statement behind a lock that a test can hold."""
     number = LOCKED
@@ -293,17 +297,15 @@ def test_a_lock_held_at_any_statement_is_given_way_to_and_waited_for(
     empty_database_url, tmp_path, fresh, seed, *, full, acceptance_line
 ):
     folder = with_a_lock_before_each_statement(tmp_path)
-    numbers = [
-        LOCKED + n
-        for n in range(sum(path.read_text().count("xact_lock(") for path in folder.iterdir()))
-    ]
+    locks = {path: re.findall(LOCK, path.read_text()) for path in folder.iterdir()}
+    numbers = [LOCKED + n for n in range(sum(map(len, locks.values())))]
     chosen = numbers if full else random.Random(seed).sample(numbers, 8)
     refused: list[int] = []
     with psycopg.connect(empty_database_url, autocommit=True) as holder:
         wanted = {
-            (path.stem, 2 * place + 1): int(text.partition(")")[0])
-            for path in folder.iterdir()
-            for place, text in enumerate(path.read_text().split("xact_lock(")[1:])
+            (path.stem, 2 * place + 1): int(number)
+            for path, found in locks.items()
+            for place, number in enumerate(found)
         }
 
         def hold_once(name: str, number: int) -> None:

@@ -16,14 +16,17 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
 import structlog
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from growth_pipeline.cli import app as growth
 from growth_pipeline.core.errors import GrowthError
+from growth_pipeline.settings import LifecycleSettings
 from growth_pipeline.storage.embedded import start_embedded
 from growth_pipeline.storage.migrations import migrate
 from growth_pipeline.web.app import create_app
@@ -36,6 +39,8 @@ from growth_pipeline_tests.fakes.stripe_events import a_charge, an_event
 from growth_pipeline_tests.fakes.web_server import SECRET, Clock, settings_of, signed
 
 MONTH, DAY = "2031-05", "2031-05-05"
+KIT_SECRET, LINK_SECRET, TOKEN = "k" * 40, "l" * 40, "t" * 40
+_BEARER = {"Authorization": f"Bearer {TOKEN}"}
 # {} is where the text goes; before it, what a careless reader of dates or numbers would be content with.
 COMMANDS = [
     "events keys create {}",
@@ -85,6 +90,15 @@ COMMANDS = [
     "cohorts refresh --entry signup{}",
     "cohorts report --grain week{}",
     "cohorts report --entry signup{}",
+    "lifecycle explain {}",
+    f"lifecycle explain user --day {DAY}{{}}",
+    "lifecycle outbox --state parked{}",
+    "lifecycle outbox decide 1{} skip",
+    "lifecycle suppress ann@example.com{}",
+    "lifecycle suppress ann@example.com --reason manual{}",
+    "lifecycle suppressions ann@example.com{}",
+    f"lifecycle preview --from {DAY}{{}}",
+    f"lifecycle scores --from {DAY}{{}}",
     "adopt --users auth.users{} --dry-run",
     "adopt --users app.users --id id{} --dry-run",
     "adopt --users app.users --created created_at{} --dry-run",
@@ -252,12 +266,32 @@ def calls_of(text: str) -> list[tuple[str, str, dict[str, Any]]]:
         ("POST", "/v1/t", {"json": {**event, "writeKey": text}, "headers": {"Authorization": ""}}),
         ("POST", "/v1/p", {"json": event, "headers": basic_of(text)}),
         ("OPTIONS", "/v1/t", {"headers": {"Origin": origin_of(text)}}),
+        ("POST", "/v1/unsubscribe", {"json": {"email": text[:300] or "x"}, "headers": _BEARER}),
+        (
+            "POST",
+            f"/webhooks/kit/{KIT_SECRET}",
+            {"json": {"subscriber": {"id": text, "email_address": text, "state": text}}},
+        ),
+        *(
+            (method, f"/unsubscribe/{quote(text, safe='') or 'x'}", {"data": {text: text}})
+            if method == "POST"
+            else (method, f"/unsubscribe/{quote(text, safe='') or 'x'}", {})
+            for method in ("GET", "POST")
+        ),
         ("POST", "/webhooks/stripe", {"content": body, "headers": signed(body)}),
         *(
             ("GET", path, {"params": {"month": text, text: "1"}, "headers": shown})
             for path in ("/", "/readyz")
         ),
     ]
+
+
+def as_route(path: str) -> str:
+    """The route of a path that has a secret in it."""
+    for start, name in (("/unsubscribe/", "{token}"), ("/webhooks/kit/", "{secret}")):
+        if path.startswith(start):
+            return start + name
+    return path
 
 
 def basic_of(key: str) -> dict[str, str]:
@@ -271,7 +305,13 @@ def origin_of(text: str) -> str:
 
 def send_all(url: str, folder: Path, key: str, texts: list[str]) -> list[str]:
     """Send every call with every text to an app of its own; answers that are an error of ours."""
-    app = create_app(settings_of(url, folder, SECRET), clock=Clock())
+    settings = settings_of(url, folder, SECRET)
+    settings.lifecycle = LifecycleSettings(
+        kit_webhook_secret=SecretStr(KIT_SECRET),
+        link_secret=SecretStr(LINK_SECRET),
+        api_token=SecretStr(TOKEN),
+    )
+    app = create_app(settings, clock=Clock())
     problems = []
     with TestClient(app, raise_server_exceptions=False, headers=basic(key)) as client:
         for number, text in enumerate(texts):
@@ -304,7 +344,7 @@ def test_no_route_says_more_to_the_database(company, tmp_path, seed, full, accep
 
 
 def test_every_route_that_reads_what_it_is_sent_is_sent_texts():
-    sent = {f"{method} {path}" for method, path, _ in calls_of("")}
+    sent = {f"{method} {as_route(path)}" for method, path, _ in calls_of("")}
     rules = ROUTE_RULES.items()
     reading = {route for route, credential in rules if credential is not Credential.ORIGIN}
     assert reading - sent == READ_NOTHING
@@ -325,6 +365,10 @@ _FUNCTIONS = {
     "select activity.read_instant(to_jsonb(%s::text))": 1,
     "select activity.read_segment(to_jsonb(%s::text)), activity.user_key(%s)": 2,
     "select set_config('request.jwt.claims', %s, true), cohorts.claimed_user()": 1,
+    "select lifecycle.address_hash(%s), lifecycle.unsubscribe(%s)": 2,
+    "select lifecycle.suppress(sha256('x'), 'manual', %s)": 1,
+    "select lifecycle.hold(sha256('x'), 1, %s)": 1,
+    "select lifecycle.lock_address(sha256(convert_to(%s, 'UTF8')), true)": 1,
     "insert into app.users values (%s, now()) on conflict do nothing": 1,  # its triggers
 }
 _SIGN_UPS = """

@@ -50,12 +50,16 @@ NAMES = (
     "heartbeat_path",
     "slack_bot_token",
     "anthropic_key",
+    "kit_key",
+    "kit_webhook_path",
+    "link_secret",
+    "api_token",
     "in_the_wrong_setting",
 )
 
 
 def plant(seed: int) -> dict[str, str]:
-    """Fifteen secrets, different in every character that counts; the same for the same seed."""
+    """Nineteen secrets, different in every character that counts; the same for the same seed."""
     chance = random.Random(seed)
     letters = string.ascii_letters + string.digits
     secrets = {name: "".join(chance.choices(letters, k=32)) for name in NAMES}
@@ -228,6 +232,13 @@ def test_no_secret_shows_on_any_surface(
         "GROWTH_INSIGHTS__ANTHROPIC_API_KEY": f"sk-ant-{secrets['anthropic_key']}",
         "GROWTH_INSIGHTS__ANTHROPIC_API_BASE": hostile,
         "GROWTH_INSIGHTS__ALLOW_LOOPBACK": "true",
+        "GROWTH_LIFECYCLE_SEND": "true",
+        "GROWTH_LIFECYCLE__KIT_API_KEY": f"kit_{secrets['kit_key']}",
+        "GROWTH_LIFECYCLE__KIT_API_BASE": hostile,
+        "GROWTH_LIFECYCLE__KIT_WEBHOOK_SECRET": secrets["kit_webhook_path"],
+        "GROWTH_LIFECYCLE__LINK_SECRET": secrets["link_secret"],
+        "GROWTH_LIFECYCLE__API_TOKEN": secrets["api_token"],
+        "GROWTH_LIFECYCLE__ALLOW_LOOPBACK": "true",
         "GROWTH_STATE_DIR": str(tmp_path / "state"),
         "GROWTH_LOG_LEVEL": "DEBUG",
         "DAGSTER_HOME": str(tmp_path / "home"),
@@ -303,6 +314,9 @@ def test_no_secret_shows_on_any_surface(
             assert growth("audit", "--month", "2026-02") == 5
             # A model that refuses the key, and tells it back: the report comes without it.
             assert growth("insights", "--debug") == 0
+            # Kit refuses the key and tells it back: nothing is sent, and a check says why.
+            assert growth("lifecycle", "run", "--debug") == 3
+            assert "stopped" in surfaces["growth lifecycle run --debug: stdout"]
             _visit(web, secrets, surfaces)
             _wait_for_a_refused_alert(database_url)
         finally:
@@ -358,8 +372,18 @@ def _visit(web: str, secrets: dict[str, str], surfaces: dict[str, str]) -> None:
                 "/webhooks/stripe", content=body, headers=forged | bearer
             ),
             "POST /webhooks/stripe unsigned": client.post("/webhooks/stripe", content=body),
+            "POST /webhooks/kit": client.post(
+                f"/webhooks/kit/{secrets['kit_webhook_path']}", content=b"no JSON"
+            ),
+            "POST /v1/unsubscribe": client.post(
+                "/v1/unsubscribe",
+                content=b"no JSON",
+                headers={"Authorization": f"Bearer {secrets['api_token']}"},
+            ),
         }
     assert answers["POST /webhooks/stripe forged"].status_code == 400
+    assert answers["POST /webhooks/kit"].status_code == 400  # the right secret
+    assert answers["POST /v1/unsubscribe"].status_code == 400  # the right token
     for name, answer in answers.items():
         surfaces[f"{name}: answer"] = f"{answer.headers}\n{answer.text}"
 

@@ -4,8 +4,10 @@ import random
 import time
 
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from growth_pipeline.settings import LifecycleSettings
 from growth_pipeline.web.app import create_app
 from growth_pipeline.web.security import (
     ROUTE_RULES,
@@ -23,12 +25,23 @@ REFUSED = {
     Credential.STRIPE_SIGNATURE: 400,
     Credential.WRITE_KEY: 401,
     Credential.ORIGIN: 403,
+    Credential.PATH_SECRET: 404,
+    Credential.SIGNED_LINK: 404,
+    Credential.API_TOKEN: 401,
 }
+# What stands in the path of a stranger where a secret would.
+GUESSES = {"{secret}": "s" * 32, "{token}": "IjAwIg.AAAAAAAAAAAAAAAAAAAAAAAAAAA"}
 
 
 @pytest.fixture
 def app(database_url, tmp_path):
-    return create_app(settings_of(database_url, tmp_path, SECRET), clock=Clock())
+    settings = settings_of(database_url, tmp_path, SECRET)
+    settings.lifecycle = LifecycleSettings(
+        kit_webhook_secret=SecretStr("k" * 40),
+        link_secret=SecretStr("l" * 40),
+        api_token=SecretStr("t" * 40),
+    )
+    return create_app(settings, clock=Clock())
 
 
 @pytest.fixture
@@ -38,7 +51,10 @@ def client(app):
 
 
 def path_of(route):
-    return route.partition(" ")[2].replace("/static/*", "/static/site.css")
+    path = route.partition(" ")[2].replace("/static/*", "/static/site.css")
+    for name, guess in GUESSES.items():
+        path = path.replace(name, guess)
+    return path
 
 
 def attacks():
@@ -103,7 +119,12 @@ def test_every_route_answers_only_to_its_credential(app, client, database, accep
         violations += problems
         checked += tried
     with database.connection() as connection:
-        for table in ("billing.inbox", "events.events", "events.dead_letters"):
+        for table in (
+            "billing.inbox",
+            "events.events",
+            "events.dead_letters",
+            "lifecycle.suppressions",
+        ):
             if connection.execute(f"select 1 from {table}").fetchone():
                 violations.append(f"a stranger's body was stored in {table}")
     acceptance_line("R36", violations=violations, load={"routes": len(routes), "cases": checked})

@@ -61,6 +61,10 @@ def test_every_secret_of_the_model_is_known_to_be_one():
         "GROWTH_ALERTS__HEARTBEAT_URL",
         "GROWTH_ALERTS__SLACK_BOT_TOKEN",
         "GROWTH_INSIGHTS__ANTHROPIC_API_KEY",
+        "GROWTH_LIFECYCLE__KIT_API_KEY",
+        "GROWTH_LIFECYCLE__KIT_WEBHOOK_SECRET",
+        "GROWTH_LIFECYCLE__LINK_SECRET",
+        "GROWTH_LIFECYCLE__API_TOKEN",
     }
 
 

@@ -1,0 +1,1 @@
+"""Scores and stages of whole days, and how well a score told what came."""

@@ -1,0 +1,1 @@
+"""Stages, scores, journeys and messages from a terminal."""

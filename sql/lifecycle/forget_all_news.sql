@@ -1,0 +1,2 @@
+-- Every user is looked at anyway.
+delete from lifecycle.news

@@ -1,0 +1,3 @@
+-- Removes users who have no stage (any more).
+delete from lifecycle.users
+where user_number = any(%(users)s::int [])
